@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` and `make test`. Each makes .venv first if it is not there.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PROTOS := $(wildcard protos/amends/v1/*.proto)
+
+.PHONY: demo up test check format protos bench clean
+
+demo: .venv          ## runs orders through real processes, kills some, compares the ledgers
+	$(BIN)/python -m sample_services.demo
+
+up: .venv            ## starts daemon and participants, and stays until Ctrl-C
+	$(BIN)/python -m sample_services.demo --stay
+
+test: .venv          ## runs the tests
+	$(BIN)/python -m pytest
+
+check: .venv         ## format, lint, types, import contracts, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m protos.generate --check
+
+format: .venv        ## formats, and mends what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: .venv        ## generates sdk/amends/v1 from protos/
+	$(BIN)/python -m protos.generate
+
+bench: .venv         ## measures; the last line is one JSON object
+	$(BIN)/python -m benchmarks
+
+.venv: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[coordinator,dev]"
+	@touch .venv
+
+clean:               ## removes what the other targets made
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

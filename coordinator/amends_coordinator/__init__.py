@@ -1,0 +1,1 @@
+"""The coordinator of Amends: a daemon that drives every saga to its end."""

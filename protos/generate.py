@@ -1,0 +1,71 @@
+"""Generates sdk/amends/v1 from protos/: messages, gRPC stubs, type stubs, and copies of the .proto files.
+
+``--check`` writes nothing and fails if the result would differ from what is there.
+"""
+
+import argparse
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import google.rpc
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "sdk" / "amends" / "v1"
+PACKAGE = Path("amends") / "v1"
+
+
+def generate(out: Path) -> None:
+    """Writes the generated package amends/v1 below ``out``."""
+    sources = sorted((ROOT / "protos" / PACKAGE).glob("*.proto"))
+    # googleapis-common-protos ships its .proto files beside its modules; protoc's own lie in grpc_tools.
+    includes = [Path(next(iter(google.rpc.__path__))).parents[1], Path(protoc.__file__).parent / "_proto"]
+    kinds = ("python", "grpc_python", "mypy", "mypy_grpc")
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}"]
+    command += [f"-I{path}" for path in includes]
+    command += [f"--{kind}_out={out}" for kind in kinds]
+    command += [str(PACKAGE / source.name) for source in sources]
+    # The mypy plugins are programs in the bin folder of this interpreter's environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    subprocess.run(command, check=True, env={**os.environ, "PATH": path}, stderr=subprocess.DEVNULL)
+    package = out / PACKAGE
+    for source in sources:
+        shutil.copy(source, package / source.name)
+        if "service " not in source.read_text():
+            for empty in package.glob(f"{source.stem}_pb2_grpc.py*"):
+                empty.unlink()
+    (package / "__init__.py").write_text('"""The contracts of Amends, generated from protos/amends/v1."""\n')
+
+
+def differences(left: Path, right: Path) -> list[str]:
+    """Names the files that are not the same in both folders."""
+    names = {path.name for folder in (left, right) for path in folder.glob("*") if path.is_file()}
+    _, mismatch, errors = filecmp.cmpfiles(left, right, sorted(names), shallow=False)
+    return mismatch + errors
+
+
+def main() -> int:
+    """Generates, or checks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only compare")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder))
+        fresh = Path(folder) / PACKAGE
+        if check:
+            stale = differences(fresh, TARGET)
+            if stale:
+                sys.stderr.write(f"generated code is not up to date ({', '.join(stale)}): run 'make protos'\n")
+            return 1 if stale else 0
+        shutil.rmtree(TARGET, ignore_errors=True)
+        shutil.copytree(fresh, TARGET)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Sagas over gRPC: for participants and clients."""

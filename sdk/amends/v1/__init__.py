@@ -1,0 +1,1 @@
+"""The contracts of Amends, generated from protos/amends/v1."""
