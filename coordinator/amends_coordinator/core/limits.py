@@ -1,0 +1,33 @@
+"""Every bound of the core, with its reason."""
+
+MAX_STEPS = 1_000
+"""Steps of a definition: a saga is held in memory whole, and nobody reviews a longer list."""
+
+MAX_TIMEOUT_STEP = 3_600.0
+"""Seconds one attempt may take; work that takes longer answers pending."""
+
+MAX_TIMEOUT_SAGA = 366 * 86_400.0
+"""Seconds a saga may go forward: a year, leap years included."""
+
+MIN_DURATION = 0.001
+"""Seconds; nothing shorter can be kept on a busy machine."""
+
+MAX_ATTEMPTS = 1_000_000
+"""Attempts of a step: more is 'for ever', which is what retriable steps are for."""
+
+MAX_BACKOFF = 86_400.0
+"""Seconds between two attempts."""
+
+MAX_MULTIPLIER = 100.0
+"""Growth of the wait between attempts."""
+
+COMPENSATION_MAX_BACKOFF = 60.0
+"""Seconds between two attempts of a compensation, which is repeated for ever: rare enough not to hurt a
+participant that is down, often enough that nobody waits long once it is back."""
+
+COMPENSATION_ATTENTION = 10
+"""Failed attempts of a compensation after which an operator should know."""
+"""With the default policy the tenth fails about a minute after the first."""
+
+DEFAULT_PENDING = 1.0
+"""Seconds before a pending step is asked again if the participant does not say."""
