@@ -176,7 +176,7 @@ def _read_retention(raw: object) -> timedelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The values of all settings; `SETTINGS` tells what each is for. Raises SettingsError where they clash."""
+    """The values of all settings; `SETTINGS` describes them. Raises SettingsError where they clash."""
 
     listen: str = "127.0.0.1:50051"
     store: str = "sqlite:///amends.db"
