@@ -109,8 +109,41 @@ class HandlerError(UsageError):
     """A handler is declared in a way that cannot work; the message names handler and parameter."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a definition."""
+
+    description: str
+    """What is wrong, as a predicate of the field: "is 0 s, but must be from 0.001 s to 3600 s"."""
+    field: str = ""
+    """The field, such as "timeout" or "retry.max_attempts"; empty where it is the whole."""
+    step: str = ""
+    """The step, by name or, without one, by its place as "#2"; empty where it is the definition itself."""
+    source: str = ""
+    """The file the definition comes from; empty for one made in Python."""
+    line: int = 0
+    """The line of the file, from 1; 0 where there is none."""
+
+    def __str__(self) -> str:
+        where = f"{self.source}:{self.line}" if self.line else self.source
+        parts = [
+            where,
+            f"step {self.step!r}" if self.step else "",
+            f"{self.field} {self.description}".strip(),
+        ]
+        return ": ".join(part for part in parts if part)
+
+
 class DefinitionError(UsageError):
-    """A definition of a saga is malformed; the message names the step and the field."""
+    """A definition of a saga is malformed; the message has a line per problem.
+
+    Attributes:
+        problems: everything that is wrong, in the order of the definition.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
 
 
 class PayloadError(UsageError):
