@@ -3,12 +3,18 @@
 A definition is checked once, at the door, by :func:`check`; the machine relies on what is checked there.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from amends_coordinator.core import limits
+
+_NAME = re.compile(limits.NAME_PATTERN)
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds for one attempt: longer than any healthy call, shorter than anybody's patience."""
 
 
 class Kind(IntEnum):
@@ -48,7 +54,7 @@ class Step:
     needs: tuple[str, ...] = ()  # names of steps that must have succeeded
     kind: Kind = Kind.COMPENSATABLE
     effect_free: bool = False  # never compensated: there is nothing to undo
-    timeout: float = 10.0  # seconds for one attempt
+    timeout: float = DEFAULT_TIMEOUT  # seconds for one attempt
     retry: Retry = field(default_factory=Retry)
 
 
@@ -60,6 +66,10 @@ class Definition:
     steps: tuple[Step, ...]
     timeout: float | None = None  # seconds a saga may go forward
     version: int = 0
+
+    def __hash__(self) -> int:
+        # Definitions are keys of caches; hashing every step each time would cost more than the caches save.
+        return hash((self.name, self.version))
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -134,8 +144,22 @@ def _check_numbers(definition: Definition) -> list[Violation]:
     return found
 
 
+def check_name(where: str, name: str) -> list[Violation]:
+    """Checks an id or a name against the form that all of them share."""
+    if _NAME.fullmatch(name):
+        return []
+    return [Violation(where, f"is {_shorten(name)}, but must be {limits.NAME_FORM}")]
+
+
+def _shorten(text: str) -> str:
+    return "empty" if not text else repr(text if len(text) <= 40 else text[:40] + "…")
+
+
 def _check_names(definition: Definition) -> list[Violation]:
-    found = []
+    found = check_name("name", definition.name)
+    for place, step in enumerate(definition.steps):
+        for part in ("name", "participant", "action"):
+            found += check_name(f"steps[{place}].{part}", getattr(step, part))
     seen: dict[str, int] = {}
     for place, step in enumerate(definition.steps):
         first = seen.setdefault(step.name, place)
@@ -195,4 +219,7 @@ _RETRIABLE_BEFORE = (
     "is RETRIABLE, but does not come after a PIVOT: nothing before the pivot may be retried for ever, "
     "since the saga could still turn back"
 )
-_COMPENSATABLE_AFTER = "is COMPENSATABLE, but the pivot {!r} does not need it: it could still be rejected when there is no way back"
+_COMPENSATABLE_AFTER = (
+    "is COMPENSATABLE, but the pivot {!r} does not need it: it could still be rejected when "
+    "there is no way back"
+)

@@ -140,7 +140,9 @@ def _undo_after(saga: Saga, place: int) -> Ready:
 
 def _step_succeeded(saga: Saga, fact: f.StepSucceeded, _time: float) -> Ready:
     place = saga.definition.position[fact.step]
-    saga.runs[place].result = fact.result
+    run = saga.runs[place]
+    run.result = fact.result
+    run.attempts = fact.attempt
     _move(saga, place, StepMove.SUCCEED)
     if saga.attention_step:
         _calm(saga, fact.step)
@@ -153,6 +155,7 @@ def _step_rejected(saga: Saga, fact: f.StepRejected, _time: float) -> Ready:
     place = saga.definition.position[fact.step]
     run = saga.runs[place]
     run.rejection = fact.rejection
+    run.attempts = fact.attempt
     _move(saga, place, StepMove.DOUBT if run.in_doubt else StepMove.REJECT)
     return _undo_after(saga, place)
 
@@ -160,10 +163,10 @@ def _step_rejected(saga: Saga, fact: f.StepRejected, _time: float) -> Ready:
 def _attempt_failed(saga: Saga, fact: f.AttemptFailed, time: float) -> Ready:
     run = saga.runs[saga.definition.position[fact.step]]
     if fact.direction is Direction.FORWARD:
-        run.failures = fact.attempt
+        run.attempts = fact.attempt
         run.in_doubt = True
     else:
-        run.compensation_failures = fact.attempt
+        run.compensation_attempts = fact.attempt
     run.next_attempt_time = fact.next_attempt_time
     run.last_failure = Failure(fact.attempt, fact.direction, fact.code, fact.message, time)
     return []
@@ -196,6 +199,7 @@ def _compensation_started(saga: Saga, fact: f.CompensationStarted, _time: float)
 
 def _step_compensated(saga: Saga, fact: f.StepCompensated, _time: float) -> Ready:
     place = saga.definition.position[fact.step]
+    saga.runs[place].compensation_attempts = fact.attempt
     _move(saga, place, StepMove.UNDONE)
     _calm(saga, fact.step)
     return _undo(saga, saga.definition.needs[place])
@@ -203,7 +207,9 @@ def _step_compensated(saga: Saga, fact: f.StepCompensated, _time: float) -> Read
 
 def _compensation_refused(saga: Saga, fact: f.CompensationRefused, _time: float) -> Ready:
     place = saga.definition.position[fact.step]
-    saga.runs[place].refusal = fact.refusal
+    run = saga.runs[place]
+    run.refusal = fact.refusal
+    run.compensation_attempts = fact.attempt
     _move(saga, place, StepMove.REFUSE)
     return []
 

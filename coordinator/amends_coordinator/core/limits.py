@@ -1,5 +1,12 @@
 """Every bound of the core, with its reason."""
 
+NAME_PATTERN = r"[A-Za-z0-9._:~-]{1,128}"
+"""Ids and names: they travel in metadata, file names, labels of metrics and command lines, so they are kept
+to characters that need no escaping anywhere."""
+
+NAME_FORM = "1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':', '~' and '-'"
+"""NAME_PATTERN for people."""
+
 MAX_STEPS = 1_000
 """Steps of a definition: a saga is held in memory whole, and nobody reviews a longer list."""
 

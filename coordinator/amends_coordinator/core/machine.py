@@ -244,7 +244,7 @@ def _on_unknown(turn: _Turn, reply: Replied, outcome: outcomes.Unknown) -> None:
 
 
 def _attempt_failed(turn: _Turn, place: int, outcome: outcomes.Unknown, again: float) -> None:
-    """Records a failed attempt, and whether there is another, or an operator should know, or it is given up."""
+    """Records a failed attempt, and whether there is another, an operator should know, or it is given up."""
     saga, step, run = turn.saga, turn.saga.step(place), turn.saga.runs[place]
     direction, attempt = run.direction, run.attempt
     assert direction is not None, "only a step that is being called can fail"

@@ -25,8 +25,8 @@ class StepRun:
 
     state: StepState = StepState.WAITING
     waits_for: int = 0  # needed steps that have not succeeded yet
-    failures: int = 0  # attempts of Try that ended unknown
-    compensation_failures: int = 0  # attempts of Compensate that ended unknown
+    attempts: int = 0  # attempts of Try that ended; being told 'pending' ends none
+    compensation_attempts: int = 0  # attempts of Compensate that ended
     in_doubt: bool = False  # an earlier attempt ended unknown and may still land
     next_attempt_time: float | None = None  # when the attempt now due was or is to leave
     in_flight: bool = False  # a call is under way; the one thing the log does not know
@@ -46,7 +46,7 @@ class StepRun:
     def attempt(self) -> int:
         """The number of the attempt that is under way or due."""
         backward = self.state is StepState.COMPENSATING
-        return 1 + (self.compensation_failures if backward else self.failures)
+        return 1 + (self.compensation_attempts if backward else self.attempts)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,111 @@
+"""Definitions.
+
+Written with every field explicit, so that a default which changes later cannot change a saga that runs.
+"""
+
+from functools import lru_cache
+
+from amends.v1 import saga_pb2
+from amends_coordinator.contract.values import duration_from_proto, duration_to_proto
+from amends_coordinator.core.definition import DEFAULT_TIMEOUT, Definition, Kind, Retry, Step
+
+
+def definition_to_proto(definition: Definition) -> saga_pb2.Definition:
+    """Turns a definition into its message."""
+    message = saga_pb2.Definition(
+        name=definition.name,
+        version=definition.version,
+        steps=[_step_to_proto(step) for step in definition.steps],
+    )
+    if definition.timeout is not None:
+        message.timeout.CopyFrom(duration_to_proto(definition.timeout))
+    return message
+
+
+def _step_to_proto(step: Step) -> saga_pb2.Step:
+    return saga_pb2.Step(
+        name=step.name,
+        participant=step.participant,
+        action=step.action,
+        needs=saga_pb2.Step.Needs(steps=step.needs),
+        kind=saga_pb2.Step.Kind.ValueType(step.kind),
+        effect_free=step.effect_free,
+        timeout=duration_to_proto(step.timeout),
+        retry=saga_pb2.RetryPolicy(
+            max_attempts=step.retry.max_attempts,
+            initial_backoff=duration_to_proto(step.retry.initial_backoff),
+            backoff_multiplier=step.retry.backoff_multiplier,
+            max_backoff=duration_to_proto(step.retry.max_backoff),
+        ),
+    )
+
+
+def definition_from_proto(message: saga_pb2.Definition) -> Definition:
+    """Reads a definition, with the defaults in place of what is unset. It is yet to be checked.
+
+    Raises:
+        ValueError: a step's kind is a number that the contracts do not know.
+    """
+    steps: list[Step] = []
+    for step in message.steps:
+        previous = (steps[-1].name,) if steps else ()
+        steps.append(_step_from_proto(step, previous))
+    return Definition(
+        name=message.name,
+        steps=tuple(steps),
+        timeout=duration_from_proto(message.timeout) if message.HasField("timeout") else None,
+        version=message.version,
+    )
+
+
+def _step_from_proto(message: saga_pb2.Step, previous: tuple[str, ...]) -> Step:
+    timeout = duration_from_proto(message.timeout) if message.HasField("timeout") else DEFAULT_TIMEOUT
+    return Step(
+        name=message.name,
+        participant=message.participant,
+        action=message.action,
+        needs=tuple(message.needs.steps) if message.HasField("needs") else previous,
+        kind=Kind(message.kind or Kind.COMPENSATABLE),
+        effect_free=message.effect_free,
+        timeout=timeout,
+        retry=_retry_from_proto(message.retry),
+    )
+
+
+def _retry_from_proto(message: saga_pb2.RetryPolicy) -> Retry:
+    default = Retry()
+    initial = default.initial_backoff
+    if message.HasField("initial_backoff"):
+        initial = duration_from_proto(message.initial_backoff)
+    longest = max(default.max_backoff, initial)
+    if message.HasField("max_backoff"):
+        longest = duration_from_proto(message.max_backoff)
+    return Retry(
+        max_attempts=message.max_attempts or default.max_attempts,
+        initial_backoff=initial,
+        backoff_multiplier=message.backoff_multiplier or default.backoff_multiplier,
+        max_backoff=longest,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _parse(data: bytes) -> Definition:
+    return definition_from_proto(saga_pb2.Definition.FromString(data))
+
+
+def shared_definition(message: saga_pb2.Definition) -> Definition:
+    """Reads a definition as one object for all sagas that carry the same bytes.
+
+    Thousands of live sagas then hold one definition between them, and reading it is a look-up.
+    """
+    return _parse(message.SerializeToString(deterministic=True))
+
+
+@lru_cache(maxsize=1024)
+def _render(definition: Definition) -> saga_pb2.Definition:
+    return definition_to_proto(definition)
+
+
+def shared_message(definition: Definition) -> saga_pb2.Definition:
+    """Turns a definition into a message that is shared, and so must not be changed."""
+    return _render(definition)
