@@ -1,0 +1,1 @@
+"""The inventory: sets goods aside, and puts them back."""

@@ -1,0 +1,12 @@
+"""Where the inventory writes what."""
+
+from sample_services.book import Bookkeeping
+
+BOOKKEEPING = Bookkeeping(
+    service="inventory",
+    balances="SELECT sku, opening, in_stock FROM product ORDER BY sku",
+    movements="SELECT saga, step, sku, pieces FROM stock_movement ORDER BY number",
+    effect_sign=-1,
+    unit="pieces",
+)
+"""The ledger in schema.sql."""

@@ -1,0 +1,1 @@
+"""The payments: charge accounts, and refund them."""

@@ -1,0 +1,1 @@
+"""The shipping: hands parcels to a carrier, and calls them back."""

@@ -1,0 +1,1 @@
+"""The shop: orders from inventory, payments and shipping by a saga."""
