@@ -1,1 +1,88 @@
-"""Sagas over gRPC: for participants and clients."""
+"""Sagas over gRPC: for participants and clients.
+
+A participant offers actions that can be tried and compensated; a client starts sagas at a coordinator.
+What is named here is what Amends promises; modules with an underscore may change at any time.
+"""
+
+from amends._client._blocking import BlockingClient
+from amends._client._client import Client
+from amends._client._event import Event, EventKind
+from amends._client._line import ClientTls
+from amends._client._requests import Resolution
+from amends._client._saga import AttemptFailure, Saga, SagaSummary, StepRun, TurnBack
+from amends._client._starter import Started, Starter
+from amends._client._states import Cause, Direction, SagaState, StepState
+from amends._definition import Definition, Kind, Retry, Step
+from amends._ids import new_saga_id
+from amends.errors import (
+    AccessDenied,
+    AlreadyExists,
+    AmendsError,
+    CallError,
+    DeadlineExceeded,
+    DefinitionError,
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    NotSettled,
+    Overloaded,
+    PayloadError,
+    Pending,
+    Problem,
+    Refused,
+    Rejected,
+    RequestError,
+    TransientError,
+    Unavailable,
+)
+
+__all__ = [
+    # Defining sagas
+    "Definition",
+    "Step",
+    "Kind",
+    "Retry",
+    # Clients
+    "Client",
+    "BlockingClient",
+    "ClientTls",
+    "Starter",
+    "Started",
+    "new_saga_id",
+    # What clients return
+    "Saga",
+    "SagaState",
+    "SagaSummary",
+    "StepRun",
+    "StepState",
+    "TurnBack",
+    "Cause",
+    "AttemptFailure",
+    "Direction",
+    "Event",
+    "EventKind",
+    "Resolution",
+    # What handlers raise
+    "Rejected",
+    "Pending",
+    "Refused",
+    # Errors
+    "AmendsError",
+    "DefinitionError",
+    "Problem",
+    "PayloadError",
+    "NotSettled",
+    "CallError",
+    "RequestError",
+    "InvalidArgument",
+    "FieldViolation",
+    "NotFound",
+    "AlreadyExists",
+    "FailedPrecondition",
+    "AccessDenied",
+    "TransientError",
+    "Unavailable",
+    "DeadlineExceeded",
+    "Overloaded",
+]

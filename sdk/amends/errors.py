@@ -12,6 +12,7 @@ AmendsError
 ├── StartError ............. a server cannot start; whoever runs it must act
 │   └── StoreError ......... because of its store: unwritable, corrupt, or newer than this code
 ├── Fault .................. how a participant fails a call, with the status code it answers
+├── NotSettled ............. a saga goes on, and whoever waited for it ran out of time
 └── CallError .............. a coordinator failed a call of a client
     ├── RequestError ....... the request must change; a retry cannot help
     │   ├── InvalidArgument
@@ -187,6 +188,18 @@ class Fault(AmendsError):  # noqa: N818 - names what the call got, as gRPC has i
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self.retry_after = retry_after
         super().__init__(f"{code.name} {reason}: {message}")
+
+
+class NotSettled(AmendsError, TimeoutError):  # noqa: N818 - a state of affairs, not a fault
+    """A saga did not settle within the time its waiter had. It goes on; wait for it again by its id.
+
+    Attributes:
+        saga_id: identifies the saga.
+    """
+
+    def __init__(self, saga_id: str, timeout: float) -> None:
+        self.saga_id = saga_id
+        super().__init__(f"saga {saga_id} has not settled within {timeout:g} s; wait for it again by its id")
 
 
 @dataclass(frozen=True, kw_only=True)
