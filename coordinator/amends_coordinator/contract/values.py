@@ -54,6 +54,11 @@ def duration_to_proto(seconds: float) -> duration_pb2.Duration:
     return duration_pb2.Duration(seconds=whole, nanos=rest)
 
 
+def fill_duration(message: duration_pb2.Duration, seconds: float) -> None:
+    """Writes seconds into a duration that is part of another message."""
+    message.seconds, message.nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+
+
 def duration_from_proto(message: duration_pb2.Duration) -> float:
     """Turns a duration into seconds."""
     return message.seconds + message.nanos / 1e9

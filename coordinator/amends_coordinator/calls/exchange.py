@@ -1,0 +1,176 @@
+"""Calls by one bidirectional stream: many calls per message, both ways.
+
+One task opens the stream when there is something to send, writes, and ends with the stream; one more reads.
+Whatever has gathered while a message was being written goes into the next one, so nobody waits on a timer
+for a batch, and under load the batches grow by themselves.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import grpc
+from google.rpc import status_pb2
+from google.rpc.code_pb2 import Code
+
+from amends.v1 import participant_pb2 as pb
+from amends.v1 import participant_pb2_grpc as pb_grpc
+from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt, fill_compensate, fill_try
+from amends_coordinator.calls.reading import MAX_WORDS, code_name, read_reply, status_of, too_large
+from amends_coordinator.calls.spans import Spans
+from amends_coordinator.contract.values import fill_duration
+from amends_coordinator.core.outcomes import Outcome, Unknown
+from amends_coordinator.core.values import Direction
+from amends_coordinator.timers import Timers
+
+MAX_CALLS = 256
+"""Calls of one message: beyond this, batching saves nothing more and only delays the first reply."""
+
+MAX_BYTES = 1 << 20
+"""Bytes after which a message is sent as it is; well below what any gRPC server takes by default (4 MiB)."""
+
+WRITE_PATIENCE = 10.0
+"""Seconds that a message may take to be accepted. A peer that stopped reading is given up after that."""
+
+Stream = grpc.aio.StreamStreamCall[pb.ExchangeRequest, pb.ExchangeResponse]
+
+
+class Exchange:
+    """Sends attempts over a stream, opened when there is something to send and again when it broke."""
+
+    def __init__(
+        self,
+        stub: pb_grpc.ParticipantAsyncStub,
+        timers: Timers,
+        spans: Spans,
+        *,
+        take: Callable[[], Attempt | None],
+        ended: Callable[[Attempt, Outcome], None],
+        opened: Callable[[], None],
+        unimplemented: Callable[[list[Attempt]], None],
+    ) -> None:
+        """Makes a sender.
+
+        Args:
+            stub: of the participant.
+            timers: the clock of the time limits.
+            spans: what to tell a participant of the trace.
+            take: gives the next attempt that may be sent now, if any.
+            ended: is told what an attempt came to.
+            opened: is told that a stream answered for the first time: the participant may be a new one.
+            unimplemented: takes over the attempts of a participant that offers no Exchange.
+        """
+        self._stub = stub
+        self._timers = timers
+        self._spans = spans
+        self._take = take
+        self._ended = ended
+        self._opened = opened
+        self._unimplemented = unimplemented
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._numbers = 0
+        self._sent: dict[int, Attempt] = {}  # sent on the present stream and not answered yet
+
+    def wake(self) -> None:
+        """Says that there may be something to send."""
+        self._work.set()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Abandons what is in flight."""
+        self._closing = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def forget(self, attempt: Attempt) -> None:
+        """Lets go of an attempt that ended by its time limit; a reply that comes later finds nobody."""
+        self._sent.pop(attempt.stream_number, None)
+
+    async def _run(self) -> None:
+        """Lives as long as one stream does."""
+        stream = self._stub.Exchange()
+        writer = asyncio.create_task(self._write(stream))
+        answered = False
+        try:
+            async for response in stream:
+                if not answered:
+                    answered = True
+                    self._opened()
+                self._read(response)
+            status = status_pb2.Status(code=Code.UNAVAILABLE, message="the participant ended the stream")
+        except grpc.aio.AioRpcError as error:
+            status = status_of(error)
+        except asyncio.CancelledError:
+            if not stream.cancelled() or self._closing:
+                raise
+            status = status_pb2.Status(code=Code.UNAVAILABLE, message="the participant stopped reading")
+        finally:
+            stream.cancel()
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+        self._task = None
+        self._end_all(status, answered)
+
+    def _read(self, response: pb.ExchangeResponse) -> None:
+        for reply in response.replies:
+            attempt = self._sent.pop(reply.number, None)
+            if attempt is not None:
+                self._ended(attempt, read_reply(attempt.direction, reply))
+
+    async def _write(self, stream: Stream) -> None:
+        while True:
+            request = self._gather()
+            if request is None:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            patience = self._timers.at(self._timers.now() + WRITE_PATIENCE, stream.cancel)
+            try:
+                await stream.write(request)
+            finally:
+                patience.cancel()
+
+    def _gather(self) -> pb.ExchangeRequest | None:
+        """Makes one message of what may be sent now; None if that is nothing."""
+        request = pb.ExchangeRequest()
+        size = 0
+        while len(request.calls) < MAX_CALLS and size < MAX_BYTES:
+            attempt = self._take()
+            if attempt is None:
+                break
+            call = request.calls.add()
+            self._fill(call, attempt)
+            bytes_of_call = call.ByteSize()
+            if bytes_of_call > MAX_REQUEST:
+                del request.calls[-1]
+                self._ended(attempt, too_large(attempt.direction, bytes_of_call))
+                continue
+            size += bytes_of_call
+            self._sent[attempt.stream_number] = attempt
+        return request if request.calls else None
+
+    def _fill(self, call: pb.ExchangeRequest.Call, attempt: Attempt) -> None:
+        self._numbers += 1
+        attempt.stream_number = call.number = self._numbers
+        if attempt.direction is Direction.FORWARD:
+            fill_try(call.try_request, attempt)
+        else:
+            fill_compensate(call.compensate_request, attempt)
+        fill_duration(call.timeout, attempt.step.timeout)
+        call.traceparent = self._spans.traceparent(attempt)
+
+    def _end_all(self, status: status_pb2.Status, answered: bool) -> None:
+        """Ends what was in flight on a stream that is no more."""
+        sent, self._sent = list(self._sent.values()), {}
+        if status.code == Code.UNIMPLEMENTED and not answered:
+            self._unimplemented(sent)
+            return
+        # Whatever the status, it speaks of the stream; what became of its calls nobody knows.
+        outcome = Unknown(Code.UNAVAILABLE, f"{code_name(status.code)}: {status.message}"[:MAX_WORDS])
+        for attempt in sent:
+            self._ended(attempt, outcome)
+        if self._work.is_set():
+            self.wake()

@@ -1,0 +1,158 @@
+"""How an attempt's end is read: one table for every kind of call.
+
+A code outside the table, a reply without an outcome, or one whose numbers nobody knows, is unknown: it may
+have happened, and the fence makes asking again safe.
+"""
+
+from collections.abc import Iterable
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from google.rpc.code_pb2 import Code
+
+from amends.v1 import participant_pb2 as pb
+from amends_coordinator.contract.values import (
+    duration_from_proto,
+    payload_from_proto,
+    refusal_from_proto,
+    rejection_from_proto,
+)
+from amends_coordinator.core import limits
+from amends_coordinator.core.outcomes import (
+    Compensated,
+    Outcome,
+    Pending,
+    Refused,
+    Rejected,
+    Succeeded,
+    Unknown,
+)
+from amends_coordinator.core.values import Direction, Refusal, Rejection
+
+DEFINITE = frozenset(
+    {
+        Code.ABORTED,
+        Code.FAILED_PRECONDITION,
+        Code.INVALID_ARGUMENT,
+        Code.NOT_FOUND,
+        Code.ALREADY_EXISTS,
+        Code.OUT_OF_RANGE,
+        Code.PERMISSION_DENIED,
+        Code.UNAUTHENTICATED,
+        Code.UNIMPLEMENTED,
+    }
+)
+"""Codes that say for certain that the call had no effect. All others leave it unknown."""
+
+MAX_PAYLOAD = 1 << 20
+"""Bytes of a result: larger ones belong in a store of their own, with a reference in the saga."""
+
+MAX_WORDS = 1_024
+"""Characters kept of a participant's message: it is stored in every log that it fails."""
+
+MAX_RETRY_AFTER = 86_400.0
+"""Seconds that a participant may ask to be left alone; a day, so that a slip of units cannot bury a saga."""
+
+
+def read_try(response: pb.TryResponse) -> Outcome:
+    """Reads the response of a Try."""
+    which = response.WhichOneof("outcome")
+    if which == "succeeded":
+        succeeded = response.succeeded
+        if not succeeded.HasField("result"):
+            return Succeeded(None)
+        if len(succeeded.result.value) > MAX_PAYLOAD:
+            return _broken(f"a result of {len(succeeded.result.value)} bytes; the limit is {MAX_PAYLOAD}")
+        return Succeeded(payload_from_proto(succeeded.result))
+    if which == "rejected":
+        rejection = rejection_from_proto(response.rejected)
+        reason = rejection.reason or "UNSPECIFIED"
+        return Rejected(Rejection(reason[:63], rejection.message[:MAX_WORDS], rejection.metadata))
+    if which == "pending":
+        return _read_pending(response.pending)
+    return _broken("a TryResponse without an outcome that this version knows")
+
+
+def read_compensate(response: pb.CompensateResponse) -> Outcome:
+    """Reads the response of a Compensate."""
+    which = response.WhichOneof("outcome")
+    if which == "compensated":
+        return Compensated()
+    if which == "pending":
+        return _read_pending(response.pending)
+    if which == "refused":
+        refusal = refusal_from_proto(response.refused)
+        return Refused(Refusal(refusal.reason[:63] or "UNSPECIFIED", refusal.message[:MAX_WORDS]))
+    return _broken("a CompensateResponse without an outcome that this version knows")
+
+
+def read_reply(direction: Direction, reply: pb.ExchangeResponse.Reply) -> Outcome:
+    """Reads a reply of an exchange."""
+    which = reply.WhichOneof("result")
+    if which == "error":
+        return read_status(direction, reply.error)
+    if which == "try_response" and direction is Direction.FORWARD:
+        return read_try(reply.try_response)
+    if which == "compensate_response" and direction is Direction.BACKWARD:
+        return read_compensate(reply.compensate_response)
+    return _broken(f"a reply with {which or 'nothing'} in it")
+
+
+def read_status(direction: Direction, status: status_pb2.Status) -> Outcome:
+    """Reads a status that an RPC ended with. OK does not belong here: an outcome was promised."""
+    info, retry_after = _read_details(status.details)
+    message = status.message[:MAX_WORDS]
+    if status.code not in DEFINITE:
+        return Unknown(status.code, f"{code_name(status.code)}: {message}", retry_after)
+    reason = info.reason if info is not None and info.reason else code_name(status.code)
+    if direction is Direction.BACKWARD:
+        return Refused(Refusal(reason, message))
+    return Rejected(Rejection(reason, message, dict(info.metadata) if info is not None else {}))
+
+
+def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    """Turns the error of an RPC into its status, with the details that rich errors carry."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:
+                break
+    return status_pb2.Status(code=error.code().value[0], message=error.details() or "")
+
+
+def too_large(direction: Direction, size: int) -> Outcome:
+    """What comes of a call that is too large for a message, and so never leaves."""
+    message = f"the call would take {size} bytes, more than a message can carry"
+    if direction is Direction.FORWARD:
+        return Rejected(Rejection("CALL_TOO_LARGE", message))
+    return Refused(Refusal("CALL_TOO_LARGE", message))
+
+
+def _read_pending(pending: pb.Pending) -> Pending:
+    wait = duration_from_proto(pending.retry_after) if pending.HasField("retry_after") else 0.0
+    return Pending(min(wait, MAX_RETRY_AFTER) if wait > 0 else limits.DEFAULT_PENDING)
+
+
+def _read_details(
+    details: Iterable[any_pb2.Any],
+) -> tuple[error_details_pb2.ErrorInfo | None, float]:
+    info, retry_after = None, 0.0
+    for detail in details:
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo.FromString(detail.value)
+        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
+            retry_after = min(max(duration_from_proto(delay), 0.0), MAX_RETRY_AFTER)
+    return info, retry_after
+
+
+def code_name(code: int) -> str:
+    """Names a status code."""
+    return Code.Name(code) if code in Code.values() else f"CODE_{code}"
+
+
+def _broken(what: str) -> Unknown:
+    return Unknown(Code.DATA_LOSS, f"DATA_LOSS: the participant answered with {what}")

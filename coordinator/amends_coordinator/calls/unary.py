@@ -1,0 +1,75 @@
+"""Calls by unary RPCs: one task for each call in flight."""
+
+import asyncio
+from collections.abc import Callable
+
+import grpc
+from google.rpc.code_pb2 import Code
+
+from amends.v1 import participant_pb2 as pb
+from amends.v1 import participant_pb2_grpc as pb_grpc
+from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt, fill_compensate, fill_try
+from amends_coordinator.calls.reading import (
+    MAX_WORDS,
+    read_compensate,
+    read_status,
+    read_try,
+    status_of,
+    too_large,
+)
+from amends_coordinator.calls.spans import Spans
+from amends_coordinator.core.outcomes import Outcome, Unknown
+from amends_coordinator.core.values import Direction
+
+
+class UnaryCalls:
+    """Sends attempts one by one and tells what each came to."""
+
+    def __init__(
+        self,
+        stub: pb_grpc.ParticipantAsyncStub,
+        spans: Spans,
+        ended: Callable[[Attempt, Outcome], None],
+    ) -> None:
+        """Makes a sender over a participant's stub; ``ended`` is told what an attempt came to."""
+        self._stub = stub
+        self._spans = spans
+        self._ended = ended
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, attempt: Attempt) -> None:
+        """Sends an attempt; its end is told later."""
+        task = asyncio.get_running_loop().create_task(self._call(attempt))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Abandons what is in flight."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _call(self, attempt: Attempt) -> None:
+        try:
+            with self._spans.current(attempt):
+                outcome = await self._outcome(attempt)
+        except grpc.aio.AioRpcError as error:
+            outcome = read_status(attempt.direction, status_of(error))
+        except Exception as error:  # a reply that cannot be decoded may surface as anything
+            outcome = Unknown(Code.DATA_LOSS, f"DATA_LOSS: {error!r}"[:MAX_WORDS])
+        self._ended(attempt, outcome)
+
+    async def _outcome(self, attempt: Attempt) -> Outcome:
+        timeout = attempt.step.timeout
+        if attempt.direction is Direction.FORWARD:
+            request = pb.TryRequest()
+            fill_try(request, attempt)
+            if request.ByteSize() > MAX_REQUEST:
+                return too_large(attempt.direction, request.ByteSize())
+            return read_try(await self._stub.Try(request, timeout=timeout))
+        undo = pb.CompensateRequest()
+        fill_compensate(undo, attempt)
+        if undo.ByteSize() > MAX_REQUEST:
+            return too_large(attempt.direction, undo.ByteSize())
+        return read_compensate(await self._stub.Compensate(undo, timeout=timeout))

@@ -1,0 +1,122 @@
+"""Whether a definition can run here: checked once, at the door, against what its participants offer."""
+
+import logging
+from collections.abc import Mapping
+
+import grpc
+
+from amends.v1 import participant_pb2 as pb
+from amends_coordinator.calls.participant import Participant
+from amends_coordinator.core.definition import Definition, Kind, Violation, check
+from amends_coordinator.runtime.errors import InvalidRequestError
+from amends_coordinator.timers import Timers
+
+log = logging.getLogger(__name__)
+
+MAX_REMEMBERED = 10_000
+"""Definitions remembered as admitted: clients may send each saga with a definition of its own, and a check
+costs little."""
+
+PATIENCE = 5.0
+"""Seconds for which a participant that gave no description is not asked again."""
+
+Actions = Mapping[str, pb.ActionDescription]
+
+
+class Admission:
+    """Remembers which definitions have been checked against the participants as they are now."""
+
+    def __init__(self, participants: Mapping[str, Participant], timers: Timers) -> None:
+        """Checks against these participants."""
+        self._participants = participants
+        self._timers = timers
+        self._admitted: set[Definition] = set()
+        self._actions: dict[str, Actions] = {}
+        self._silent_until: dict[str, float] = {}
+
+    def knows(self, definition: Definition) -> bool:
+        """Whether this definition was admitted already."""
+        return definition in self._admitted
+
+    def participant_changed(self, name: str) -> None:
+        """Forgets what a participant offered: it may have been replaced by another version."""
+        self._actions.pop(name, None)
+        self._silent_until.pop(name, None)
+        self._admitted.clear()
+
+    async def admit(self, definition: Definition) -> None:
+        """Checks a definition. A participant that is down, or does not describe itself, is no obstacle.
+
+        Raises:
+            InvalidRequestError: the definition is malformed, names a participant that is not configured, an
+                action that its participant does not offer, or one that cannot be undone where it would have
+                to be.
+        """
+        found = check(definition) or self._check_participants(definition)
+        if found:
+            raise InvalidRequestError(found)
+        complete = True
+        for name in sorted(definition.participants):
+            actions = await self._describe(name, definition)
+            if actions is None:
+                complete = False
+            else:
+                found += _check_actions(definition, name, actions)
+        if found:
+            raise InvalidRequestError(found)
+        if complete:
+            if len(self._admitted) >= MAX_REMEMBERED:
+                self._admitted.clear()
+            self._admitted.add(definition)
+
+    def _check_participants(self, definition: Definition) -> list[Violation]:
+        known = ", ".join(sorted(self._participants)) or "none"
+        return [
+            Violation(
+                f"steps[{place}].participant",
+                f"names {step.participant!r}, which is not configured here; known participants: {known}",
+            )
+            for place, step in enumerate(definition.steps)
+            if step.participant not in self._participants
+        ]
+
+    async def _describe(self, name: str, definition: Definition) -> Actions | None:
+        """The actions of a participant, asked anew if what is remembered would not do."""
+        actions = self._actions.get(name)
+        if actions is not None and not _check_actions(definition, name, actions):
+            return actions
+        if self._silent_until.get(name, 0.0) > self._timers.now():
+            return actions
+        try:
+            description = await self._participants[name].describe()
+        except grpc.RpcError as error:
+            self._silent_until[name] = self._timers.now() + PATIENCE
+            log.debug("participant %s gives no description: %s", name, error, extra={"action": "describe"})
+            return None
+        actions = self._actions[name] = {action.name: action for action in description.actions}
+        return actions
+
+
+def _check_actions(definition: Definition, name: str, actions: Actions) -> list[Violation]:
+    found = []
+    for place, step in enumerate(definition.steps):
+        if step.participant != name:
+            continue
+        action = actions.get(step.action)
+        if action is None:
+            offered = ", ".join(sorted(actions)) or "none"
+            found.append(
+                Violation(
+                    f"steps[{place}].action",
+                    f"names {step.action!r}, which participant {name!r} does not offer; it offers: {offered}",
+                )
+            )
+        elif step.kind is Kind.COMPENSATABLE and not step.effect_free and not action.compensatable:
+            found.append(
+                Violation(
+                    f"steps[{place}].action",
+                    f"names {step.action!r}, which participant {name!r} cannot compensate; give it a "
+                    "compensation, make the step the PIVOT or RETRIABLE, or declare it effect_free",
+                )
+            )
+    return found

@@ -1,0 +1,120 @@
+"""The journal: facts of all live sagas, committed together.
+
+One task commits. While a commit runs, what is written next gathers, and goes into the following commit:
+one fsync for all, and nobody waits on a timer for a batch.
+
+When the store cannot be written, whatever may be given back to its caller is given back, and everything
+else is kept, in order, and tried again until there is room: a fact that a participant reported is not lost
+because a disk was full.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from amends_coordinator.store.interface import Append, ConflictError, Store, StoreError, StoreUnavailableError
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 1_024
+"""Appends of one commit. Beyond this a commit saves nothing more and only delays those who wait for it."""
+
+RETRY_DELAY = 0.25
+"""Seconds between attempts to write to a store that fails: soon enough for whoever waits, rare enough for
+a disk that is full."""
+
+
+class Entry(Protocol):
+    """Something to be made durable, and told of it."""
+
+    @property
+    def append(self) -> Append | None:
+        """What to write. None makes it a barrier: done once everything written before it is durable."""
+
+    @property
+    def keep(self) -> bool:
+        """Whether to keep it, and try again, while the store is unavailable."""
+
+    def done(self) -> None:
+        """It is durable."""
+
+    def failed(self, error: StoreError) -> None:
+        """It is not, and never will be."""
+
+
+class Journal:
+    """Makes entries durable in the order in which they were written."""
+
+    def __init__(self, store: Store, observe: Callable[[int, float], None]) -> None:
+        """Makes a journal on a store; ``observe`` is told the size and the seconds of each commit."""
+        self._store = store
+        self._observe = observe
+        self._entries: list[Entry] = []
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.trouble: str | None = None  # why the store cannot be written at the moment
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def write(self, entry: Entry) -> None:
+        """Takes an entry; it is told later."""
+        self._entries.append(entry)
+        self._work.set()
+        self._idle.clear()
+
+    async def until_idle(self) -> None:
+        """Waits until everything that was written is durable."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Commits until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._entries:
+                self._idle.set()
+                self._work.clear()
+                await self._work.wait()
+            batch, self._entries = self._entries[:MAX_BATCH], self._entries[MAX_BATCH:]
+            appends = [entry.append for entry in batch if entry.append is not None]
+            started = loop.time()
+            try:
+                conflicts = await self._store.append(appends) if appends else []
+            except StoreUnavailableError as error:
+                self._give_back(batch, error)
+                await asyncio.sleep(RETRY_DELAY)
+                continue
+            if appends:
+                self._observe(len(appends), loop.time() - started)
+            if self.trouble is not None:
+                log.warning("the store can be written again", extra={"action": "store_recovered"})
+                self.trouble = None
+            self._tell(batch, conflicts)
+
+    def _give_back(self, batch: list[Entry], error: StoreUnavailableError) -> None:
+        if self.trouble is None:
+            log.error("the store cannot be written: %s", error, extra={"action": "store_unavailable"})
+        self.trouble = str(error)
+        self._entries = [entry for entry in batch if entry.keep] + self._entries
+        for entry in batch:
+            if not entry.keep:
+                _guard(entry.failed, error)
+
+    def _tell(self, batch: list[Entry], conflicts: Iterable[ConflictError | None]) -> None:
+        found = iter(conflicts)
+        for entry in batch:
+            conflict = next(found) if entry.append is not None else None
+            if conflict is None:
+                _guard(entry.done)
+            else:
+                _guard(entry.failed, conflict)
+
+
+def _guard(callback: Callable[..., None], *arguments: object) -> None:
+    """Calls back, so that a mistake of ours in one saga's affairs cannot stop the commits of all others."""
+    try:
+        callback(*arguments)
+    except Exception:
+        log.exception("a callback of the journal failed", extra={"action": "internal_error"})

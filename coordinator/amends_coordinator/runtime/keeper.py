@@ -1,0 +1,172 @@
+"""What goes on in the background: recovery after a start, waking sagas that sleep, removing old ones."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from amends_coordinator.core import machine
+from amends_coordinator.core.facts import Event
+from amends_coordinator.core.fold import BrokenLogError, rebuild
+from amends_coordinator.runtime.live import Live
+from amends_coordinator.runtime.metrics import Metrics
+from amends_coordinator.runtime.runtime import Runtime
+from amends_coordinator.store.interface import StoreUnavailableError
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+"""Sagas read at once: a page takes some tens of milliseconds, in which new sagas are accepted as well."""
+
+SLEEP_HORIZON = 60.0
+"""Seconds without anything due after which a saga leaves memory. Backoffs stay below, so what sleeps is what
+waits for a person or for another day."""
+
+SWEEP_INTERVAL = 1.0
+"""Seconds between looks at which sagas may sleep, and which must be woken."""
+
+REMOVAL_INTERVAL = 60.0
+"""Seconds between looks for sagas past their retention."""
+
+REMOVAL_BATCH = 200
+"""Sagas removed in one transaction: commits of live sagas wait for it, and must not wait long."""
+
+TROUBLE_DELAY = 1.0
+"""Seconds before something that the store failed on is tried again."""
+
+
+class Keeper:
+    """Runs what goes on in the background."""
+
+    def __init__(self, runtime: Runtime, metrics: Metrics, *, retention: float) -> None:
+        """Keeps a runtime; sagas that ended are removed ``retention`` seconds later."""
+        self._runtime = runtime
+        self._metrics = metrics
+        self._retention = retention
+        self._drowsy: dict[str, Live] = {}
+        self.recovered = asyncio.Event()
+        runtime.on_idle = self._consider_sleep
+
+    async def run(self) -> None:
+        """Recovers, then keeps house until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._recover())
+            tasks.create_task(self._every(SWEEP_INTERVAL, self._sweep))
+            tasks.create_task(self._every(REMOVAL_INTERVAL, self._remove))
+
+    async def _every(self, interval: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except StoreUnavailableError as error:
+                log.warning("the store failed: %s", error, extra={"action": "store_unavailable"})
+            await asyncio.sleep(interval)
+
+    # Recovery
+
+    async def _recover(self) -> None:
+        """Resumes every unfinished saga, page by page, while new ones are accepted."""
+        last, count = "", 0
+        while True:
+            await self._until_there_is_room()
+            try:
+                page = await self._runtime.store.read_unfinished(last, PAGE, self._runtime.timers.now())
+            except StoreUnavailableError as error:
+                log.warning("recovery waits: %s", error, extra={"action": "store_unavailable"})
+                await asyncio.sleep(TROUBLE_DELAY)
+                continue
+            for saga_id, events in page:
+                count += self._resume(saga_id, events, machine.Recovered())
+            if len(page) < PAGE:
+                break
+            last = page[-1][0]
+        if count:
+            log.info("resumed %d unfinished sagas", count, extra={"action": "recovered", "sagas": count})
+        self.recovered.set()
+
+    async def _until_there_is_room(self) -> None:
+        while self._runtime.full:
+            await asyncio.sleep(SWEEP_INTERVAL)
+
+    def _resume(self, saga_id: str, events: list[Event], stimulus: machine.Stimulus) -> bool:
+        """Goes on with a saga, unless it is live already. A log that cannot be read is told, and left alone."""
+        if self._runtime.live(saga_id) is not None:
+            return False
+        try:
+            saga = rebuild(saga_id, events)
+        except BrokenLogError as error:
+            self._metrics.broken_logs += 1
+            log.error("%s; the saga is left alone", error, extra={"action": "broken_log", "saga_id": saga_id})
+            return False
+        if saga.state.ended:
+            return False
+        self._runtime.adopt(saga, stimulus)
+        return True
+
+    # Sleep
+
+    def _consider_sleep(self, live: Live) -> None:
+        """Notes a saga that has nothing to do for a long time."""
+        when = live.saga.wake_time()
+        if when is None or when - self._runtime.timers.now() > SLEEP_HORIZON:
+            self._drowsy[live.saga.id] = live
+
+    def _asleep(self, saga_id: str, live: Live, sequence: int) -> bool:
+        """Whether a saga is still as it was when it was noted, and nobody looks at it."""
+        return (
+            self._runtime.live(saga_id) is live
+            and live.saga.sequence == sequence
+            and not (live.unwritten or live.attempts or live.watchers or live.waiters)
+        )
+
+    async def _sweep(self) -> None:
+        await self._adopt_doubtful()
+        await self._wake()
+        drowsy, self._drowsy = self._drowsy, {}
+        found = {
+            saga_id: (live, live.saga.sequence, live.saga.wake_time())
+            for saga_id, live in drowsy.items()
+            if self._asleep(saga_id, live, live.saga.sequence)
+        }
+        if not found:
+            return
+        await self._runtime.store.sleep(
+            {saga_id: NEVER if when is None else when for saga_id, (_, _, when) in found.items()}
+        )
+        for saga_id, (live, sequence, _) in found.items():
+            if self._asleep(saga_id, live, sequence):
+                self._runtime.forget(live)
+
+    async def _wake(self) -> None:
+        """Wakes the sagas whose time has come."""
+        now = self._runtime.timers.now()
+        when = await self._runtime.store.next_wake_time()
+        while when is not None and when <= now + SWEEP_INTERVAL and not self._runtime.full:
+            page = await self._runtime.store.take_due(now + SWEEP_INTERVAL, PAGE)
+            for saga_id, events in page:
+                self._resume(saga_id, events, machine.TimePassed())
+            if len(page) < PAGE:
+                break
+
+    async def _adopt_doubtful(self) -> None:
+        """Looks up the starts that the store failed on: should it hold one of them, it must not stay unowned."""
+        if self._runtime.journal.trouble is not None:
+            return
+        for saga_id in self._runtime.take_doubtful():
+            events = await self._runtime.store.read_log(saga_id)
+            if events:
+                self._resume(saga_id, events, machine.Recovered())
+
+    # Retention
+
+    async def _remove(self) -> None:
+        before = self._runtime.timers.now() - self._retention
+        while True:
+            removed = await self._runtime.store.remove_ended(before, REMOVAL_BATCH)
+            self._metrics.removed += removed
+            if removed < REMOVAL_BATCH:
+                return
+            await asyncio.sleep(0)
+
+
+NEVER = 253_402_300_799.0
+"""The last second of the year 9999: when a saga wakes that waits for an operator only."""

@@ -1,0 +1,68 @@
+"""Sagas in memory, and their turns on the way to the disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from amends_coordinator.calls.attempt import Attempt
+from amends_coordinator.core.machine import Decision
+from amends_coordinator.core.saga import Saga
+from amends_coordinator.core.transitions import SagaState
+from amends_coordinator.runtime.errors import RequestError
+from amends_coordinator.store.interface import Append, StoreError
+from amends_coordinator.timers import Timer
+
+if TYPE_CHECKING:
+    from amends_coordinator.runtime.runtime import Runtime
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """Somebody who wants to know of a saga: once it is durable, or once it has ended or is parked."""
+
+    told: Callable[[Saga], None]
+    failed: Callable[[RequestError], None]
+    until_end: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A saga in memory, and what the runtime knows of it."""
+
+    saga: Saga
+    durable_sequence: int = 0  # of the last event that is on disk
+    unwritten: int = 0  # turns that are not on disk yet
+    row: tuple[SagaState, str] | None = None  # state and attention, as the store's row has them
+    attempts: dict[int, Attempt] = field(default_factory=dict)  # in flight or waiting to be sent, by place
+    timer: Timer | None = None
+    waiters: list[Waiter] = field(default_factory=list)  # for the end
+    watchers: list[Callable[[], None]] = field(default_factory=list)  # told whenever there is news
+
+    def news(self) -> None:
+        """Tells the watchers that there is something new to read, or that there never will be."""
+        for watcher in self.watchers:
+            watcher()
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """A decision about a saga, on its way to the disk; an entry of the journal.
+
+    ``decision`` must not be carried out before ``append`` is durable (P7).
+    """
+
+    runtime: "Runtime"
+    live: Live
+    decision: Decision
+    append: Append | None
+    keep: bool
+    waiter: Waiter | None
+    state: SagaState  # of the saga after this turn; it may have moved on since
+
+    def done(self) -> None:
+        """The facts are durable: now what they ask for may happen."""
+        self.runtime.turn_is_durable(self)
+
+    def failed(self, error: StoreError) -> None:
+        """The facts are not durable and never will be."""
+        self.runtime.turn_has_failed(self, error)

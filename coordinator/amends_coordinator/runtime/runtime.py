@@ -1,0 +1,454 @@
+"""Live sagas: what happens to them goes to the machine, and what the machine decides is carried out."""
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+
+from google.rpc.code_pb2 import Code
+
+from amends_coordinator.calls.attempt import Attempt
+from amends_coordinator.calls.participant import Participant
+from amends_coordinator.calls.spans import outcome_name
+from amends_coordinator.core import machine
+from amends_coordinator.core.definition import Definition
+from amends_coordinator.core.facts import SagaStarted
+from amends_coordinator.core.fold import rebuild
+from amends_coordinator.core.machine import Decision, Stimulus, WishRefusedError
+from amends_coordinator.core.outcomes import Outcome, Unknown
+from amends_coordinator.core.saga import Saga
+from amends_coordinator.core.transitions import SagaState
+from amends_coordinator.core.values import Direction
+from amends_coordinator.runtime.errors import (
+    AlreadyExistsError,
+    NotAllowedError,
+    NotFoundError,
+    OverloadedError,
+    RequestError,
+    UnavailableError,
+)
+from amends_coordinator.runtime.journal import Journal
+from amends_coordinator.runtime.live import Live, Turn, Waiter
+from amends_coordinator.runtime.metrics import Metrics
+from amends_coordinator.runtime.sameness import difference
+from amends_coordinator.store.interface import Append, ConflictError, SagaRow, Store, StoreError
+from amends_coordinator.timers import Timers
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 20_000
+"""Attempts waiting for one participant beyond which no saga that needs it is accepted: a participant that
+hangs must not fill the room that all sagas share."""
+
+OVERLOAD_DELAY = 1.0
+"""Seconds after which a client that was turned away should come again."""
+
+
+class Runtime:
+    """Drives sagas. Feeds them to the machine, the journal and the participants, and nothing else does."""
+
+    def __init__(
+        self,
+        store: Store,
+        participants: Mapping[str, Participant],
+        timers: Timers,
+        metrics: Metrics,
+        *,
+        max_live_sagas: int,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Makes a runtime; ``journal.run()`` must be running for anything to happen.
+
+        Args:
+            store: the durable log.
+            participants: by the names that definitions use.
+            timers: the clock.
+            metrics: what is counted.
+            max_live_sagas: sagas in memory at most; recovered ones are let in beyond it.
+            chance: draws from [0, 1), for the jitter of retries.
+        """
+        self.store = store
+        self.participants = participants
+        self.timers = timers
+        self.metrics = metrics
+        self.journal = Journal(store, metrics.committed)
+        self.accepting = True
+        self._max_live = max_live_sagas
+        self._chance = chance
+        self._live: dict[str, Live] = {}
+        self._doubtful: set[str] = set()  # ids whose start the store failed on; see adopt_doubtful
+        self.on_idle: Callable[[Live], None] = lambda live: None
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is room for no other saga."""
+        return len(self._live) >= self._max_live
+
+    def live(self, saga_id: str) -> Live | None:
+        """Finds a saga in memory."""
+        return self._live.get(saga_id)
+
+    def lives(self) -> Iterable[Live]:
+        """All sagas in memory."""
+        return self._live.values()
+
+    # Requests
+
+    def start(self, saga_id: str, fact: SagaStarted, waiter: Waiter) -> None:
+        """Accepts a saga, or joins the one that has this id and the same content (P10).
+
+        The waiter is told when the saga is durable, or of its end if that is what it waits for. Definition and
+        participants must have been checked.
+
+        Raises:
+            AlreadyExistsError: the id is that of a live saga with other content.
+            OverloadedError: there is no room.
+            UnavailableError: the coordinator is stopping.
+        """
+        live = self._live.get(saga_id)
+        if live is not None:
+            self._join(live, fact, waiter)
+            return
+        self._check_room(fact.definition)
+        now = self.timers.now()
+        saga, decision = machine.start(saga_id, fact, now)
+        live = self._live[saga_id] = Live(saga)
+        if waiter.until_end:
+            live.waiters.append(waiter)
+        self._take_turn(live, decision, now, keep=False, waiter=waiter)
+
+    async def join_stored(self, saga_id: str, fact: SagaStarted, waiter: Waiter) -> None:
+        """Joins a saga of the store, once a start turned out to repeat its id."""
+        live, saga = await self.load(saga_id)
+        if live is not None:
+            self._join(live, fact, waiter)
+            return
+        other = difference(saga, fact)
+        if other:
+            raise AlreadyExistsError(saga_id, other)
+        waiter.told(saga)
+
+    async def load(self, saga_id: str) -> tuple[Live | None, Saga]:
+        """Finds a saga in memory, or reads it from the store, into memory if it is unfinished.
+
+        Raises:
+            NotFoundError: there is no such saga.
+            StoreUnavailableError: the store cannot be read.
+        """
+        live = self._live.get(saga_id)
+        if live is not None:
+            return live, live.saga
+        saga = await self.read(saga_id)
+        if saga.state.ended:
+            return None, saga
+        # Somebody else may have loaded it while we read.
+        live = self._live.get(saga_id) or self.adopt(saga, machine.Recovered())
+        return live, live.saga
+
+    async def read(self, saga_id: str) -> Saga:
+        """Rebuilds a saga from the store, as it is on disk. Raises as ``load`` does."""
+        events = await self.store.read_log(saga_id)
+        if not events:
+            raise NotFoundError("SAGA_NOT_FOUND", f"there is no saga {saga_id!r}, or none any more")
+        return rebuild(saga_id, events)
+
+    def adopt(self, saga: Saga, stimulus: Stimulus) -> Live:
+        """Takes a saga that was read from the store into memory, and goes on with it."""
+        assert saga.id not in self._live, "a saga has one live object"
+        live = self._live[saga.id] = Live(saga, durable_sequence=saga.sequence)
+        live.row = (saga.state, saga.needs_attention)
+        self.feed(live, stimulus)
+        return live
+
+    def wish(self, live: Live, stimulus: Stimulus, waiter: Waiter) -> None:
+        """Feeds a client's or an operator's wish to a saga; the waiter is told once it is durable.
+
+        Raises:
+            NotAllowedError: the saga's state does not permit it; nothing has changed.
+            UnavailableError: the store cannot be written at the moment; nothing has changed.
+        """
+        if self.journal.trouble is not None:
+            raise _store_unavailable(self.journal.trouble)
+        try:
+            self.feed(live, stimulus, waiter)
+        except WishRefusedError as error:
+            raise NotAllowedError(error.reason, str(error)) from error
+
+    def when_durable(self, live: Live, waiter: Waiter) -> None:
+        """Tells the waiter of the saga as it is now, once that is on disk."""
+        if live.unwritten == 0:
+            waiter.told(live.saga)
+            return
+        self._take_turn(live, Decision(), self.timers.now(), keep=False, waiter=waiter)
+
+    def when_ended(self, live: Live, waiter: Waiter) -> None:
+        """Tells the waiter of the saga's end, or that it is parked."""
+        waiter.until_end = True
+        if live.saga.state is SagaState.PARKED:
+            self.when_durable(live, waiter)
+        else:
+            live.waiters.append(waiter)
+
+    # What happens to a saga
+
+    def feed(self, live: Live, stimulus: Stimulus, waiter: Waiter | None = None) -> None:
+        """Has the machine decide what a stimulus means, and sends the decision on its way."""
+        now = self.timers.now()
+        decision = machine.advance(live.saga, stimulus, now, self._chance())
+        self._take_turn(live, decision, now, keep=True, waiter=waiter)
+
+    def _replied(self, attempt: Attempt, outcome: Outcome) -> None:
+        saga, now = attempt.saga, self.timers.now()
+        live = self._live.get(saga.id)
+        if live is None or live.saga is not saga:
+            return  # the saga was lost to another coordinator while the call was in flight
+        live.attempts.pop(attempt.place, None)
+        participant = attempt.step.participant
+        seconds = now - attempt.started if attempt.sent else 0.0
+        self.metrics.attempt_ended(participant, attempt.direction, outcome_name(outcome), seconds)
+        reply = machine.Replied(attempt.place, attempt.direction, attempt.number, outcome)
+        decision = machine.advance(saga, reply, now, self._chance())
+        self._take_turn(live, decision, now, keep=True)
+
+    def _take_turn(
+        self, live: Live, decision: Decision, now: float, *, keep: bool, waiter: Waiter | None = None
+    ) -> None:
+        """Sends a decision to the journal; what it asks for happens when that is durable."""
+        saga, append = live.saga, None
+        if decision.facts:
+            append = Append(
+                saga_id=saga.id,
+                first_sequence=saga.sequence - len(decision.facts) + 1,
+                time=now,
+                facts=decision.facts,
+                row=self._changed_row(live),
+            )
+        turn = Turn(self, live, decision, append, keep, waiter, saga.state)
+        if append is None and live.unwritten == 0:
+            self._carry_out(turn)
+        else:
+            live.unwritten += 1
+            self.journal.write(turn)
+        self._arm(live)
+
+    def _changed_row(self, live: Live) -> SagaRow | None:
+        """The saga's row, if this turn changes it."""
+        saga = live.saga
+        row = (saga.state, saga.needs_attention)
+        if row == live.row:
+            return None
+        if saga.needs_attention and (live.row is None or not live.row[1]):
+            self.metrics.flagged += 1
+            log.warning(
+                "saga %s needs attention: %s",
+                saga.id,
+                saga.needs_attention,
+                extra={"action": "attention_needed", **saga_fields(saga)},
+            )
+        live.row = row
+        return SagaRow(
+            id=saga.id,
+            definition_name=saga.definition.name,
+            state=saga.state,
+            create_time=saga.create_time,
+            labels=saga.labels,
+            end_time=saga.end_time,
+            needs_attention=saga.needs_attention,
+        )
+
+    def turn_is_durable(self, turn: Turn) -> None:
+        """Carries a turn out, now that its facts are on disk."""
+        live = turn.live
+        live.unwritten -= 1
+        if turn.append is not None:
+            live.durable_sequence += len(turn.append.facts)
+            if turn.append.first_sequence == 1:
+                self.metrics.started += 1
+        if self._live.get(live.saga.id) is not live:
+            if turn.waiter is not None:
+                turn.waiter.failed(_lost(live.saga.id))
+            return
+        self._carry_out(turn)
+
+    def _carry_out(self, turn: Turn) -> None:
+        live, waiter = turn.live, turn.waiter
+        if waiter is not None and not waiter.until_end:
+            waiter.told(live.saga)
+        for call in turn.decision.calls:
+            self._call(live, call)
+        for place in turn.decision.withdrawals:
+            attempt = live.attempts.get(place)
+            if attempt is not None:
+                self.participants[attempt.step.participant].withdraw(attempt)
+        if turn.append is not None:
+            live.news()
+        if turn.state.ended:
+            self._end(live)
+        elif turn.state is SagaState.PARKED:
+            self._tell_waiters(live)
+        elif live.unwritten == 0 and not live.attempts:
+            self.on_idle(live)
+
+    def _call(self, live: Live, call: machine.Call) -> None:
+        saga = live.saga
+        attempt = Attempt(saga, call.place, call.direction, call.attempt, self._replied)
+        live.attempts[call.place] = attempt
+        name = attempt.step.participant
+        participant = self.participants.get(name)
+        if call.direction is Direction.BACKWARD and call.attempt == 1:
+            log.debug("compensating", extra={"action": "compensate", **saga_fields(saga, call.place)})
+        if participant is None:
+            message = f"no participant {name!r} is configured: start the coordinator with --participant {name}=ADDRESS"
+            attempt.finish(Unknown(Code.UNAVAILABLE, message))
+            return
+        participant.submit(attempt)
+
+    def _end(self, live: Live) -> None:
+        saga = live.saga
+        del self._live[saga.id]
+        if live.timer is not None:
+            live.timer.cancel()
+        self.metrics.ended[saga.state.name.lower()] += 1
+        log.info(
+            "saga %s %s",
+            saga.id,
+            saga.state.name.lower(),
+            extra={"action": "saga_ended", "state": saga.state.name, **saga_fields(saga)},
+        )
+        self._tell_waiters(live)
+
+    def _tell_waiters(self, live: Live) -> None:
+        waiters, live.waiters = live.waiters, []
+        for waiter in waiters:
+            waiter.told(live.saga)
+
+    # Failures
+
+    def turn_has_failed(self, turn: Turn, error: StoreError) -> None:
+        """Gives a start back whose facts could not be written, and lets go of a saga that somebody else writes."""
+        live = turn.live
+        live.unwritten -= 1
+        if isinstance(error, ConflictError):
+            self._conflict(turn)
+            return
+        starting = turn.append is not None and turn.append.first_sequence == 1
+        if starting and self._live.get(live.saga.id) is live:
+            # The store says that nothing was written. Should it be wrong, the saga must not stay unowned.
+            self._doubtful.add(live.saga.id)
+            self._drop(live, None)
+        if turn.waiter is not None:
+            turn.waiter.failed(_store_unavailable(str(error)))
+
+    def _conflict(self, turn: Turn) -> None:
+        """Somebody else wrote this event: for a start, the saga exists; otherwise it has another owner (P9)."""
+        live, saga = turn.live, turn.live.saga
+        current = self._live.get(saga.id) is live
+        if turn.append is not None and turn.append.first_sequence == 1:
+            if current:
+                waiters = [waiter for waiter in live.waiters if waiter is not turn.waiter]
+                self._drop(live, None)
+                for waiter in waiters:
+                    waiter.failed(_lost(saga.id))
+            if turn.waiter is not None:
+                turn.waiter.failed(ExistsInStoreError(saga.id))
+            return
+        if current:
+            log.error(
+                "saga %s is being written by another coordinator; letting go of it",
+                saga.id,
+                extra={"action": "saga_lost", **saga_fields(saga)},
+            )
+            self._drop(live, _lost(saga.id))
+        if turn.waiter is not None:
+            turn.waiter.failed(_lost(saga.id))
+
+    def _drop(self, live: Live, error: RequestError | None) -> None:
+        """Lets go of a saga; its attempts in flight end unheard."""
+        del self._live[live.saga.id]
+        if live.timer is not None:
+            live.timer.cancel()
+        waiters, live.waiters = live.waiters, []
+        if error is not None:
+            for waiter in waiters:
+                waiter.failed(error)
+        live.news()
+
+    def forget(self, live: Live) -> None:
+        """Lets go of a saga that sleeps."""
+        assert live.unwritten == 0, "a saga that is being written is awake"
+        assert not live.attempts, "a saga that waits for a reply is awake"
+        self._drop(live, None)
+
+    def take_doubtful(self) -> set[str]:
+        """Hands over the ids whose start failed in the store, to be looked up once it can be read."""
+        found, self._doubtful = self._doubtful, set()
+        return found
+
+    # Time
+
+    def _arm(self, live: Live) -> None:
+        """Sets the saga's one timer to the next moment at which something is due."""
+        when = live.saga.wake_time()
+        timer = live.timer
+        if timer is not None:
+            if timer.callback is not None and timer.when == when:
+                return
+            timer.cancel()
+        live.timer = None if when is None else self.timers.at(when, lambda: self._wake(live))
+
+    def _wake(self, live: Live) -> None:
+        if self._live.get(live.saga.id) is live:
+            self.feed(live, machine.TimePassed())
+
+    # Room
+
+    def _check_room(self, definition: Definition) -> None:
+        if not self.accepting:
+            raise UnavailableError("COORDINATOR_STOPPING", "the coordinator is stopping; try again")
+        if self.full:
+            raise OverloadedError(
+                "TOO_MANY_SAGAS",
+                f"{len(self._live)} sagas are under way, as many as this coordinator holds",
+                OVERLOAD_DELAY,
+            )
+        for name in definition.participants:
+            participant = self.participants.get(name)
+            if participant is not None and participant.waiting >= MAX_WAITING:
+                raise OverloadedError(
+                    "PARTICIPANT_BEHIND",
+                    f"{participant.waiting} calls are waiting for participant {name!r}",
+                    OVERLOAD_DELAY,
+                )
+
+    def _join(self, live: Live, fact: SagaStarted, waiter: Waiter) -> None:
+        other = difference(live.saga, fact)
+        if other:
+            raise AlreadyExistsError(live.saga.id, other)
+        if waiter.until_end:
+            self.when_ended(live, waiter)
+        else:
+            self.when_durable(live, waiter)
+
+
+class ExistsInStoreError(RequestError):
+    """A start repeats the id of a saga that is not in memory; never leaves the runtime."""
+
+
+def saga_fields(saga: Saga, place: int | None = None) -> dict[str, str]:
+    """What a log record says of a saga. Never a payload."""
+    fields = {"saga_id": saga.id, "definition": saga.definition.name}
+    if saga.traceparent:
+        fields["trace_id"] = saga.traceparent.split("-")[1]
+    if place is not None:
+        fields["step"] = saga.step(place).name
+    return fields
+
+
+def _lost(saga_id: str) -> UnavailableError:
+    return UnavailableError("SAGA_NOT_OWNED", f"saga {saga_id!r} is owned by another coordinator; try again")
+
+
+def _store_unavailable(why: str) -> UnavailableError:
+    return UnavailableError("STORE_UNAVAILABLE", f"the store cannot be written: {why}; nothing was changed")
