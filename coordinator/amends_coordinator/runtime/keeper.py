@@ -84,11 +84,11 @@ class Keeper:
         self.recovered.set()
 
     async def _until_there_is_room(self) -> None:
-        while self._runtime.full:
+        while self._runtime.full:  # noqa: ASYNC110 - room appears at any saga's end; looking is cheaper
             await asyncio.sleep(SWEEP_INTERVAL)
 
     def _resume(self, saga_id: str, events: list[Event], stimulus: machine.Stimulus) -> bool:
-        """Goes on with a saga, unless it is live already. A log that cannot be read is told, and left alone."""
+        """Goes on with a saga, unless it is live already. A log that cannot be read is left alone."""
         if self._runtime.live(saga_id) is not None:
             return False
         try:
@@ -148,7 +148,7 @@ class Keeper:
                 break
 
     async def _adopt_doubtful(self) -> None:
-        """Looks up the starts that the store failed on: should it hold one of them, it must not stay unowned."""
+        """Looks up the starts that the store failed on: one that it holds after all must not stay unowned."""
         if self._runtime.journal.trouble is not None:
             return
         for saga_id in self._runtime.take_doubtful():

@@ -17,7 +17,6 @@ from amends_coordinator.core.machine import Decision, Stimulus, WishRefusedError
 from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState
-from amends_coordinator.core.values import Direction
 from amends_coordinator.runtime.errors import (
     AlreadyExistsError,
     NotAllowedError,
@@ -99,8 +98,8 @@ class Runtime:
     def start(self, saga_id: str, fact: SagaStarted, waiter: Waiter) -> None:
         """Accepts a saga, or joins the one that has this id and the same content (P10).
 
-        The waiter is told when the saga is durable, or of its end if that is what it waits for. Definition and
-        participants must have been checked.
+        The waiter is told when the saga is durable, or of its end if that is what it waits for. The
+        definition and its participants must have been checked.
 
         Raises:
             AlreadyExistsError: the id is that of a live saga with other content.
@@ -239,6 +238,8 @@ class Runtime:
         row = (saga.state, saga.needs_attention)
         if row == live.row:
             return None
+        if saga.turn_back is not None and (live.row is None or live.row[0] is SagaState.RUNNING):
+            self.metrics.compensations[saga.definition.name] += 1
         if saga.needs_attention and (live.row is None or not live.row[1]):
             self.metrics.flagged += 1
             log.warning(
@@ -297,10 +298,8 @@ class Runtime:
         live.attempts[call.place] = attempt
         name = attempt.step.participant
         participant = self.participants.get(name)
-        if call.direction is Direction.BACKWARD and call.attempt == 1:
-            log.debug("compensating", extra={"action": "compensate", **saga_fields(saga, call.place)})
         if participant is None:
-            message = f"no participant {name!r} is configured: start the coordinator with --participant {name}=ADDRESS"
+            message = f"no participant {name!r} is configured; the option is --participant {name}=ADDRESS"
             attempt.finish(Unknown(Code.UNAVAILABLE, message))
             return
         participant.submit(attempt)
@@ -311,12 +310,9 @@ class Runtime:
         if live.timer is not None:
             live.timer.cancel()
         self.metrics.ended[saga.state.name.lower()] += 1
-        log.info(
-            "saga %s %s",
-            saga.id,
-            saga.state.name.lower(),
-            extra={"action": "saga_ended", "state": saga.state.name, **saga_fields(saga)},
-        )
+        if log.isEnabledFor(logging.DEBUG):
+            fields = {"action": "saga_ended", "state": saga.state.name, **saga_fields(saga)}
+            log.debug("saga %s %s", saga.id, saga.state.name.lower(), extra=fields)
         self._tell_waiters(live)
 
     def _tell_waiters(self, live: Live) -> None:
@@ -327,7 +323,7 @@ class Runtime:
     # Failures
 
     def turn_has_failed(self, turn: Turn, error: StoreError) -> None:
-        """Gives a start back whose facts could not be written, and lets go of a saga that somebody else writes."""
+        """Gives a start back that could not be written, and lets go of a saga that somebody else writes."""
         live = turn.live
         live.unwritten -= 1
         if isinstance(error, ConflictError):
@@ -337,12 +333,12 @@ class Runtime:
         if starting and self._live.get(live.saga.id) is live:
             # The store says that nothing was written. Should it be wrong, the saga must not stay unowned.
             self._doubtful.add(live.saga.id)
-            self._drop(live, None)
-        if turn.waiter is not None:
+            self._drop(live, _store_unavailable(str(error)))
+        if turn.waiter is not None and not turn.waiter.until_end:
             turn.waiter.failed(_store_unavailable(str(error)))
 
     def _conflict(self, turn: Turn) -> None:
-        """Somebody else wrote this event: for a start, the saga exists; otherwise it has another owner (P9)."""
+        """Somebody else wrote this event: the saga to be started exists, or has another owner (P9)."""
         live, saga = turn.live, turn.live.saga
         current = self._live.get(saga.id) is live
         if turn.append is not None and turn.append.first_sequence == 1:
@@ -436,13 +432,11 @@ class ExistsInStoreError(RequestError):
     """A start repeats the id of a saga that is not in memory; never leaves the runtime."""
 
 
-def saga_fields(saga: Saga, place: int | None = None) -> dict[str, str]:
+def saga_fields(saga: Saga) -> dict[str, str]:
     """What a log record says of a saga. Never a payload."""
     fields = {"saga_id": saga.id, "definition": saga.definition.name}
     if saga.traceparent:
         fields["trace_id"] = saga.traceparent.split("-")[1]
-    if place is not None:
-        fields["step"] = saga.step(place).name
     return fields
 
 

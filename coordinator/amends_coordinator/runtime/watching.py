@@ -10,8 +10,8 @@ from amends_coordinator.runtime.runtime import Runtime
 async def watch(runtime: Runtime, saga_id: str, after: int, *, live: bool) -> AsyncIterator[Event]:
     """Yields the events of a saga after a sequence number.
 
-    Events are read from the store whenever there is news, rather than handed over as they come: a watcher that
-    is slow then costs nobody anything, and none sees what is not durable.
+    Events are read from the store whenever there is news, rather than handed over as they come: a watcher
+    that is slow then costs nobody anything, and none sees what is not durable.
 
     Args:
         runtime: drives the saga.

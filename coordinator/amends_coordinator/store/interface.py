@@ -123,8 +123,11 @@ class Store(Protocol):
         """Tells when the first sleeping saga has to be woken; None where none sleeps."""
         ...
 
-    async def read_due(self, now: float, limit: int) -> list[tuple[str, list[Event]]]:
-        """Reads the whole logs of sagas that slept until now, the earliest first."""
+    async def take_due(self, now: float, limit: int) -> list[tuple[str, list[Event]]]:
+        """Wakes sagas that slept until now, the earliest first, and reads their whole logs.
+
+        They sleep no longer, durably: after a crash they are among the unfinished again.
+        """
         ...
 
     async def get_row(self, saga_id: str) -> SagaRow | None:
