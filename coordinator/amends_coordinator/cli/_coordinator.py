@@ -24,6 +24,11 @@ CALL_TIMEOUT: Final = 10.0
 _MESSAGE_SIZE_MAX: Final = 64 * 1024 * 1024
 """Bytes. A saga of many steps with payloads of 1 MiB exceeds the 4 MiB that gRPC receives by default."""
 
+# Calls that a coordinator leaves behind as it stops end as cancelled.
+_SILENT: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+)
+
 _STATUSES: Final = {
     grpc.StatusCode.NOT_FOUND: ExitStatus.NOT_FOUND,
     grpc.StatusCode.INVALID_ARGUMENT: ExitStatus.USAGE,
@@ -74,7 +79,7 @@ def _pem(option: str, path: str | None) -> bytes | None:
 
 def is_unreachable(error: grpc.RpcError) -> bool:
     """Tells whether the coordinator gave no answer, as opposed to an answer that nobody likes."""
-    silent = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    silent = error.code() in _SILENT
     # What the coordinator itself says carries an ErrorInfo; what gRPC says for it does not.
     return silent and _details(error)[0] is None
 
@@ -84,14 +89,19 @@ def in_words(error: grpc.RpcError, target: str) -> CommandError:
     info, bad_request = _details(error)
     code, details = error.code(), clean(error.details() or "")
     if is_unreachable(error):
-        said = f"the coordinator at {target} does not answer; is `amends serve` running there?"
-        return CommandError(f"{said} ({code.name}: {details})", ExitStatus.UNREACHABLE)
+        return CommandError(_silence(code, details, target), ExitStatus.UNREACHABLE)
     violations = bad_request.field_violations if bad_request else []
     fields = "; ".join(f"{clean(found.field)}: {clean(found.description)}" for found in violations)
     said = fields or details or code.name
     if info is not None and info.reason:
         said += f" ({clean(info.reason)})"
     return CommandError(said, _STATUSES.get(code, ExitStatus.FAILED))
+
+
+def _silence(code: grpc.StatusCode, details: str, target: str) -> str:
+    if "Connection refused" in details:
+        return f"nobody listens at {target}; is `amends serve` running there? --target names another address"
+    return f"the coordinator at {target} does not answer ({code.name}: {details})"
 
 
 def _details(
@@ -101,7 +111,7 @@ def _details(
     bad_request = error_details_pb2.BadRequest()
     found_info = found_bad_request = False
     try:
-        status = rpc_status.from_call(error)
+        status = rpc_status.from_call(error)  # type: ignore[arg-type] # it has what a call has
     except ValueError:
         status = None  # The details contradict the status; without them it is still an error.
     for detail in status.details if status is not None else ():

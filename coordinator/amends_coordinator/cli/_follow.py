@@ -1,5 +1,6 @@
 """Follows a saga to its end, or to where an operator is needed, across restarts of the coordinator."""
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from amends.v1 import coordinator_pb2, event_pb2, saga_pb2
-from amends_coordinator.cli._coordinator import CALL_TIMEOUT, is_unreachable
+from amends_coordinator.cli._coordinator import CALL_TIMEOUT
 from amends_coordinator.cli._exits import ExitStatus
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ PATIENCE: Final = 60.0
 """Seconds to wait for a coordinator that went away: longer than a restart with a large log takes, and short
 enough that a script notices an outage."""
 
+_PAUSE: Final = 0.2
+"""Seconds between two looks for a coordinator that is away or about to leave."""
+
+_AWAY: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 _ENDS: Final = frozenset({"saga_completed", "saga_compensated"})
 _RESTS: Final = frozenset({saga_pb2.Saga.COMPLETED, saga_pb2.Saga.COMPENSATED, saga_pb2.Saga.PARKED})
 
@@ -44,18 +49,26 @@ def history(stub: "CoordinatorStub", saga_id: str) -> Iterator[event_pb2.Event]:
 
 
 def follow(
-    stub: "CoordinatorStub", saga_id: str, *, interrupted: Callable[[], None]
+    stub: "CoordinatorStub",
+    saga_id: str,
+    *,
+    interrupted: Callable[[], None],
+    now: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[event_pb2.Event]:
     """Yields the events of a saga, each once, until it ends or waits for an operator.
 
     A coordinator that was there and goes away is waited for, as long as `PATIENCE`; `interrupted` is
     called when that begins. Raises grpc.RpcError.
     """
-    seen, parked, away = 0, False, False
+    seen, parked = 0, False
+    away_since: float | None = None
     while True:
         try:
-            if away and _rests(get_patiently(stub, saga_id), seen):
-                return
+            if away_since is not None:
+                if _rests(get_patiently(stub, saga_id), seen):
+                    return
+                away_since = None
             with closing(_events(stub, saga_id, seen)) as events:
                 for event in events:
                     seen = event.sequence
@@ -68,12 +81,14 @@ def follow(
                     if parked and _rests(_get(stub, saga_id), seen):
                         return
         except grpc.RpcError as error:
-            waited_in_vain = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            if not seen or waited_in_vain or not is_unreachable(error):
+            given_up = away_since is not None and now() - away_since > PATIENCE
+            if not seen or given_up or error.code() not in _AWAY:
                 raise
         # Also reached where the stream ended before the saga did, as when a coordinator shuts down.
-        away = True
-        interrupted()
+        if away_since is None:
+            away_since = now()
+            interrupted()
+        pause(_PAUSE)
 
 
 def _events(stub: "CoordinatorStub", saga_id: str, seen: int) -> Generator[event_pb2.Event, None, None]:

@@ -37,9 +37,12 @@ class _File:
     lines: tuple[str, ...] = ()
 
     def place(self, *keys: str) -> str:
-        """Names the line on which a key stands, or only the file where it is not found."""
-        number = _line_of(self.lines, keys)
-        return f"{self.path}, line {number}" if number else self.path
+        """Names the line of a key, or of the table around it where that was written on one line."""
+        while keys:
+            if number := _line_of(self.lines, keys):
+                return f"{self.path}, line {number}"
+            keys = keys[:-1]
+        return self.path
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], config: str | None) -> Settings:
@@ -101,18 +104,17 @@ def _read_toml(path: str | None) -> _File:
 
 
 def _line_of(lines: Iterable[str], keys: tuple[str, ...]) -> int | None:
-    """Finds the line of a key, as people write TOML; a table may be a header or come inline or dotted."""
-    wanted, header = list(keys), []
+    """Finds the line of a key, as people write TOML: alone, dotted, or under the header of its table."""
+    wanted, header = list(keys), list[str]()
     for number, line in enumerate(lines, start=1):
         if match := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$", line):
-            header = _split_key(match[1])
-            if header == wanted:
-                return number
+            header = written = _split_key(match[1])
         elif match := re.match(r"\s*([^=#]+?)\s*=", line):
             written = header + _split_key(match[1])
-            inline = written == wanted[: len(written)] and len(written) >= len(wanted) - 1
-            if written[: len(wanted)] == wanted or (inline and wanted[-1] in line):
-                return number
+        else:
+            continue
+        if written[: len(wanted)] == wanted:
+            return number
     return None
 
 

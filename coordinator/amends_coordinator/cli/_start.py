@@ -86,7 +86,7 @@ def _request(
     step_inputs: tuple[str, ...],
     labels: tuple[str, ...],
 ) -> "coordinator_pb2.StartSagaRequest":
-    from amends._ids import new_saga_id
+    from amends import new_saga_id
     from amends._payload import pack
     from amends.v1 import coordinator_pb2
     from amends_coordinator.cli._inputs import read_json, read_pairs
@@ -119,7 +119,7 @@ def is_file(definition: str) -> bool:
 
 def read_definition(path: str) -> "saga_pb2.Definition":
     """Reads a definition from a YAML file. Raises CommandError, and the SDK's DefinitionError."""
-    from amends._definition import Definition
+    from amends import Definition
 
     try:
         return Definition.from_yaml(path).to_proto()
