@@ -1,7 +1,5 @@
 """Turns whatever a command raises into one line on stderr and an exit status."""
 
-import errno
-import os
 import sys
 import traceback
 from typing import Any
@@ -23,17 +21,12 @@ class GuardedGroup(click.Group):
         extra |= {"standalone_mode": False, "obj": options}
         try:
             status = super().main(args, "amends", **extra) or ExitStatus.OK
-            sys.stdout.flush()  # a closed pipe shows here, and not at the interpreter's exit
         except Exception as error:
             status = _report(error, options)
         sys.exit(int(status))
 
 
 def _report(error: Exception, options: Options) -> ExitStatus:
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        # The reader, such as `head`, has seen enough. Nothing may be written at the exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.OK
     if isinstance(error, click.Abort):
         return ExitStatus.INTERRUPTED
     if options.debug:

@@ -67,7 +67,7 @@ def _facts(saga: saga_pb2.Saga, now: datetime) -> list[tuple[str, str, str]]:
     started, definition = moment(saga.create_time), saga.definition
     version = f" version {definition.version}" if definition.version else " (not registered)"
     ended = moment(saga.end_time) if saga.HasField("end_time") else None
-    took = f"ended after {span((ended - started).total_seconds())}" if ended else ""
+    took = f"after {span((ended - started).total_seconds())}" if ended else ""
     state_style = _SAGA_STYLES.get(saga.state, "")
     facts = [
         ("saga", clean(saga.id), "bold"),

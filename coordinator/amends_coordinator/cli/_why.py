@@ -102,8 +102,9 @@ def _resolutions(saga: saga_pb2.Saga, run: saga_pb2.StepRun, *, after_pivot: boo
             _Step.REFUSED: [compensated],
         }
         return backward.get(run.state, [])
+    turns_back = ("no-effect", f"states that {name} never had an effect, and turns the saga back")
     forward = {
-        _Step.TRYING: [succeeded] if after_pivot else [succeeded, no_effect],
+        _Step.TRYING: [succeeded] if after_pivot else [succeeded, turns_back],
         _Step.REJECTED: [succeeded],
         _Step.UNKNOWN: [succeeded],
     }
