@@ -1,5 +1,6 @@
 """A coordinator that says what a test tells it to, and the messages it says it with."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,6 +48,7 @@ class FakeCoordinator(coordinator_pb2_grpc.CoordinatorServicer):
         self.sagas: dict[str, saga_pb2.Saga] = {}
         self.events: list[event_pb2.Event] = []
         self.break_watch_after: list[int] = []  # how many events each next stream sends before it breaks
+        self.stays_open = False  # whether a stream goes on after its last event, until it is cancelled
         self.summaries: list[coordinator_pb2.SagaSummary] = []
         self.definitions: dict[str, saga_pb2.Definition] = {}
         self.fail: status_pb2.Status | None = None
@@ -96,6 +98,10 @@ class FakeCoordinator(coordinator_pb2_grpc.CoordinatorServicer):
                 context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
             left -= 1
             yield made
+        if self.stays_open:
+            cancelled = threading.Event()
+            if context.add_callback(cancelled.set):
+                cancelled.wait()
 
     def CancelSaga(self, request: coordinator_pb2.CancelSagaRequest, context: Any) -> saga_pb2.Saga:
         self._take(request, context)

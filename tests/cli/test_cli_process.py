@@ -1,6 +1,7 @@
 """The command as a process: its speed, its exit status, its silence about itself."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from cli_fakes import Run
+from cli_fakes import FakeCoordinator, Run, event, saga
 
 from amends.errors import StartError
 from amends_coordinator.settings import Settings
+from amends_coordinator.store.interface import StoreRefusedError
 
 COMMAND = (sys.executable, "-m", "amends_coordinator.cli")
 
@@ -67,6 +69,24 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
     assert (ran.returncode, ran.stderr) == (1, "")
 
 
+def test_ctrl_c_ends_a_watch_quietly(target: str, coordinator: FakeCoordinator) -> None:
+    """Status 130, as shells have it, and no traceback."""
+    coordinator.events, coordinator.sagas["s-1"] = [event(1, saga_started={})], saga("RUNNING")
+    coordinator.stays_open = True
+    watching = subprocess.Popen(
+        [*COMMAND, "watch", "s-1", "--target", target],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with watching:
+        assert watching.stdout is not None
+        assert "saga started" in watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        assert watching.communicate(timeout=30) == ("", "\n")  # a new line after the terminal's ^C
+    assert watching.returncode == 130
+
+
 def test_a_bad_setting_stops_serve_with_status_2(tmp_path: Path) -> None:
     """One line that names file and line."""
     path = tmp_path / "amends.toml"
@@ -104,6 +124,7 @@ def test_serve_hands_the_settings_to_the_daemon(command: Run, daemon: list[Any])
     ("error", "said"),
     [
         (StartError("port 1 is in use"), "amends: port 1 is in use\n"),
+        (StoreRefusedError("amends.db is corrupt"), "amends: amends.db is corrupt\n"),
         (OSError(98, "Address already in use"), "amends: cannot serve: Address already in use\n"),
         (KeyError("x"), "amends: unexpected KeyError: 'x' (--debug shows the traceback)\n"),
     ],

@@ -17,7 +17,10 @@ _PAGE_SIZE = 1_000  # the most that the contract lets a page hold
 @shared_options
 @click.pass_context
 def definitions(context: click.Context) -> None:
-    """Lists, shows and registers definitions; alone: lists them."""
+    """Lists, shows or registers definitions.
+
+    Alone it lists them.
+    """
     if context.invoked_subcommand is None:
         context.invoke(list_definitions, as_json=False)
 

@@ -20,9 +20,10 @@ _RESOLUTIONS = {"succeeded": "SUCCEEDED", "no-effect": "NO_EFFECT", "compensated
 @shared_options
 @click.pass_obj
 def cancel(options: Options, saga_id: str, reason: str, as_json: bool) -> None:
-    """Asks a saga to turn back and undo what it did.
+    """Asks a saga to turn back.
 
-    A request, not an outcome: if its pivot turns out to have succeeded, the saga completes all the same.
+    What it did is then undone. A request, not an outcome: if its pivot turns out to have succeeded, the
+    saga completes all the same.
     """
     from amends.v1 import coordinator_pb2
     from amends_coordinator.cli._coordinator import CALL_TIMEOUT, connected
@@ -39,7 +40,10 @@ def cancel(options: Options, saga_id: str, reason: str, as_json: bool) -> None:
 @shared_options
 @click.pass_obj
 def retry(options: Options, saga_id: str, reason: str, as_json: bool) -> None:
-    """Calls now what waits for its next attempt, or for an operator."""
+    """Retries now what waits.
+
+    Both what waits for its next attempt and what waits for an operator.
+    """
     from amends.v1 import coordinator_pb2
     from amends_coordinator.cli._coordinator import CALL_TIMEOUT, connected
 
@@ -70,9 +74,10 @@ def retry(options: Options, saga_id: str, reason: str, as_json: bool) -> None:
 def resolve(
     options: Options, saga_id: str, step: str, truth: str, reason: str, result: str | None, as_json: bool
 ) -> None:
-    """States what is true of a step, where you know better than the coordinator can.
+    """States what is true of a step.
 
-    Look first: the coordinator believes you, and undoes or goes on accordingly.
+    For where you know better than the coordinator can. Look first: the coordinator believes you, and
+    undoes or goes on accordingly.
     """
     from amends._payload import pack
     from amends.v1 import coordinator_pb2, event_pb2

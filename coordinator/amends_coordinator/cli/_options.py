@@ -66,6 +66,11 @@ def shared_options(command: C) -> C:
     return _add(command, documented=False)
 
 
+def debug_option(command: C) -> C:
+    """Adds --debug alone, to a command that talks to no coordinator."""
+    return _debug(command, documented=False)
+
+
 def _add(command: C, *, documented: bool) -> C:
     for name, metavar, variable, text in reversed(_SHARED):
         command = click.option(
@@ -78,6 +83,10 @@ def _add(command: C, *, documented: bool) -> C:
             expose_value=False,
             callback=_keep,
         )(command)
+    return _debug(command, documented=documented)
+
+
+def _debug(command: C, *, documented: bool) -> C:
     return click.option(
         "--debug",
         is_flag=True,

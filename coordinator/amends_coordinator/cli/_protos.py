@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amends_coordinator.cli._exits import CommandError
-from amends_coordinator.cli._options import json_option, shared_options
+from amends_coordinator.cli._options import debug_option, json_option
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -19,9 +19,11 @@ _WITH_EVERY_COMPILER = "google/protobuf/"
 @click.command()
 @click.option("--copy", "folder", metavar="DIR", help="Copies them to DIR, with all that they import.")
 @json_option
-@shared_options
+@debug_option
 def protos(folder: str | None, as_json: bool) -> None:
-    """Tells where the packaged .proto files are: the folder to give to protoc as -I.
+    """Tells where the packaged .proto files are.
+
+    Prints the folder to give to protoc as -I.
 
     With --copy, copies them to a folder of yours, together with the files of Google's that they import,
     so that the copy compiles by itself.

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from amends_coordinator.cli._exits import CommandError
-from amends_coordinator.cli._options import shared_options
+from amends_coordinator.cli._options import debug_option
 from amends_coordinator.settings import SETTINGS, Settings
 
 
@@ -28,7 +28,7 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.option("--config", metavar="FILE.toml", help="Reads settings from a file. Also: AMENDS_CONFIG.")
 @_setting_options
-@shared_options
+@debug_option
 def serve(config: str | None, **flags: Any) -> None:
     """Runs the coordinator until SIGTERM or Ctrl-C.
 
@@ -45,10 +45,13 @@ def _run(settings: Settings) -> None:
     import asyncio
 
     from amends_coordinator.daemon import serve as run_daemon
+    from amends_coordinator.store.interface import StoreError
 
     try:
         asyncio.run(run_daemon(settings))
     except KeyboardInterrupt:
         pass  # A Ctrl-C before the daemon took signals over; nothing had been accepted.
+    except StoreError as error:
+        raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(f"cannot serve: {error.strerror or error}") from error

@@ -56,7 +56,9 @@ def follow_live(stub: "CoordinatorStub", saga_id: str, options: Options, *, as_j
 @shared_options
 @click.pass_obj
 def get(options: Options, saga_id: str, as_json: bool) -> ExitStatus:
-    """Shows one saga: where it is and why, and what an operator can do.
+    """Shows one saga: where it is, and why.
+
+    Also what an operator can do about it.
 
     The exit status tells its state: 0 completed or still going, 3 compensated, 4 parked.
     """
@@ -160,7 +162,9 @@ def _show_list(sagas: "list[coordinator_pb2.SagaSummary]", limit: int) -> None:
 @shared_options
 @click.pass_obj
 def watch(options: Options, saga_id: str, as_json: bool) -> ExitStatus:
-    """Shows a saga's events as they happen, until it ends or is parked.
+    """Shows a saga's events as they happen.
+
+    Stops where it ends or is parked, and outlasts a restart of the coordinator.
 
     The exit status tells how it ended: 0 completed, 3 compensated, 4 parked.
     """

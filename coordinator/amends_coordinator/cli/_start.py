@@ -56,7 +56,9 @@ def start(
     watch: bool,
     as_json: bool,
 ) -> ExitStatus:
-    """Starts a saga of a registered definition, or of one in a YAML file.
+    """Starts a saga.
+
+    Its definition is a registered one, by its name, or one in a YAML file.
 
     With --wait or --watch the exit status tells how it ended: 0 completed, 3 compensated, 4 parked.
     """
