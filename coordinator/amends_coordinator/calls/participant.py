@@ -1,5 +1,6 @@
 """One participant: its channel, its queue, and which way it is called."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class Participant:
         self._limit = limit
         self._queue: deque[Attempt] = deque()
         self._in_flight = 0
+        self._quiet = asyncio.Event()
         self._withdrawn = 0  # attempts in the queue that have ended already
         self._channel = _channel(endpoint, spans)
         stub: Any = pb_grpc.ParticipantStub(self._channel)
@@ -127,6 +129,15 @@ class Participant:
         """
         return await self._stub.Describe(pb.DescribeRequest(), timeout=DESCRIBE_TIMEOUT)
 
+    def hold(self) -> None:
+        """Sends nothing more."""
+        self._limit = 0
+        self._note_quiet()
+
+    async def until_quiet(self) -> None:
+        """Waits until nothing is in flight."""
+        await self._quiet.wait()
+
     async def close(self) -> None:
         """Abandons everything in flight, without telling anybody, and closes the channel."""
         self._queue.clear()
@@ -152,6 +163,7 @@ class Participant:
             attempt.sent = True
             attempt.started = self._timers.now()
             self._in_flight += 1
+            self._quiet.clear()
             self._spans.begin(attempt)
             if self._exchange is not None:  # a unary call has gRPC's own deadline
                 attempt.timer = self._timers.at(
@@ -164,10 +176,15 @@ class Participant:
         if attempt.ended:
             return
         self._in_flight -= 1
+        self._note_quiet()
         self._spans.end(attempt, outcome)
         attempt.finish(outcome)
         if self._queue:
             self._pump()
+
+    def _note_quiet(self) -> None:
+        if self._in_flight == 0:
+            self._quiet.set()
 
     def _expire(self, attempt: Attempt) -> None:
         """Ends an attempt of an exchange whose time is up."""

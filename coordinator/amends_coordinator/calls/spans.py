@@ -68,6 +68,15 @@ class Spans:
             return attempt.saga.traceparent
         return format_traceparent(attempt.span.get_span_context())
 
+    def root(self, definition: str, saga_id: str) -> str:
+        """Begins the trace of a saga whose client brought none; empty if nothing is traced."""
+        if self._tracer is None:
+            return ""
+        attributes = {"saga.id": saga_id, "saga.definition": definition}
+        span = self._tracer.start_span(f"saga {definition}", attributes=attributes)
+        span.end()
+        return format_traceparent(span.get_span_context())
+
     def interceptors(self) -> Sequence[grpc.aio.ClientInterceptor]:
         """The interceptors of a channel: the standard instrumentation, on unary calls."""
         if self._provider is None:
@@ -77,6 +86,15 @@ class Spans:
 
         found = aio_client_interceptors(tracer_provider=self._provider)  # type: ignore[no-untyped-call]
         return [each for each in found if isinstance(each, grpc.aio.UnaryUnaryClientInterceptor)]
+
+    def server_interceptors(self) -> Sequence[grpc.aio.ServerInterceptor]:
+        """The interceptors of a server: the standard instrumentation."""
+        if self._provider is None:
+            return ()
+        from opentelemetry.instrumentation.grpc import aio_server_interceptor
+
+        interceptor = aio_server_interceptor(tracer_provider=self._provider)  # type: ignore[no-untyped-call]
+        return (interceptor,)
 
 
 def outcome_name(outcome: Outcome) -> str:

@@ -175,6 +175,14 @@ class Runtime:
         except WishRefusedError as error:
             raise NotAllowedError(error.reason, str(error)) from error
 
+    def consider(self, saga: Saga, stimulus: Stimulus) -> None:
+        """Says what a wish means for a saga that has ended: it is granted already, or NotAllowedError."""
+        try:
+            decision = machine.advance(saga, stimulus, self.timers.now(), 0.0)
+        except WishRefusedError as error:
+            raise NotAllowedError(error.reason, str(error)) from error
+        assert not decision.facts, "nothing happens to a saga that has ended"
+
     def when_durable(self, live: Live, waiter: Waiter) -> None:
         """Tells the waiter of the saga as it is now, once that is on disk."""
         if live.unwritten == 0:

@@ -1,0 +1,29 @@
+"""Bounds of requests, each with its reason. docs/limits.md lists them for users."""
+
+MAX_PAYLOAD = 1 << 20
+"""Bytes of an input: it is stored, and sent with every attempt. Larger things belong elsewhere."""
+
+MAX_STEP_INPUTS = 4 << 20
+"""Bytes of all step inputs together: they are one row of the log."""
+
+MAX_LABELS = 64
+"""Labels of a saga: each is a row of an index."""
+
+MAX_LABEL_VALUE = 256
+"""Characters of a label's value: it is for finding, not for keeping."""
+
+MAX_WORDS = 1_024
+"""Characters of a reason: a paragraph for the log."""
+
+MAX_PAGE = 1_000
+"""Entries of a page: a page is one message, held in memory on both sides."""
+
+DEFAULT_PAGE = 50
+"""Entries of a page if the request does not say: about a screenful."""
+
+MAX_WAIT = 3_600.0
+"""Seconds that a start waits for its end; whoever waits longer asks again."""
+"""An hour is longer than proxies keep an idle connection."""
+
+MAX_MESSAGE = 16 << 20
+"""Bytes of a message: a request with every input at its limit, or a batch of smaller ones."""
