@@ -117,7 +117,7 @@ def _generic_decoder(expected: Any) -> _Decoder:
     )
 
 
-def _dataclass_decoder(expected: type[Any]) -> _Decoder:
+def _dataclass_decoder(expected: Any) -> _Decoder:
     name = expected.__name__
     # Built at the first use, not here, because a dataclass may contain itself.
     plan: dict[str, _Decoder] = {}

@@ -50,15 +50,13 @@ class SqliteFence:
         Raises:
             StoreError: the file cannot be written, is no database, or was written by a newer version.
         """
-        opened: list[sqlite3.Connection] = []
+        self._connection = await aiosqlite.Connection(self._connect, iter_chunk_size=64)
 
-        def connect() -> sqlite3.Connection:
-            connection = opening.open_connection(self._path, self._schema)
-            opened.append(connection)
-            return connection
-
-        self._connection = await aiosqlite.Connection(connect, iter_chunk_size=64)
-        self._ledger = SqliteLedger(opened[0])
+    def _connect(self) -> sqlite3.Connection:
+        # Runs in the connection's thread, the only one that may use it.
+        connection = opening.open_connection(self._path, self._schema)
+        self._ledger = SqliteLedger(connection)
+        return connection
 
     async def close(self) -> None:
         """Closes the file once the work under way is done."""

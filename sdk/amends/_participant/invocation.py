@@ -1,0 +1,120 @@
+"""Runs handlers, and turns whatever they do into a response or a fault."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from google.protobuf import any_pb2
+
+from amends import _payload
+from amends._participant import faults
+from amends._participant.call import COMPENSATED, Call, Response, Work, log_fields
+from amends._participant.context import BadInputError, Context
+from amends._participant.tracing import within
+from amends.errors import PayloadError, Pending, Refused, Rejected
+from amends.v1 import participant_pb2 as pb
+
+PAYLOAD_BYTES_MAX: Final = 1 << 20
+"""The greatest payload, as the contract has it: what a saga's log can carry per step."""
+
+_log = logging.getLogger("amends.participant")
+_NOTHING: Final[dict[str, any_pb2.Any]] = {}
+
+
+def invoke(call: Call, work: Work, db: object) -> Response:
+    """Runs a plain handler. Raises Fault if it fails; what it did must then be undone."""
+    try:
+        with within(call.trace):
+            value = work.handler.function(*work.payloads, _context_of(call, db))
+        return _response_to_value(call, value)
+    except (Exception, SystemExit) as error:
+        return _response_to_error(call, error)
+
+
+async def invoke_async(call: Call, work: Work, db: object, patience: float | None) -> Response:
+    """Runs an async handler, for at most `patience` seconds. Raises like `invoke`."""
+    bound = asyncio.timeout(patience)
+    try:
+        with within(call.trace):
+            async with bound:
+                value = await work.handler.function(*work.payloads, _context_of(call, db))
+        return _response_to_value(call, value)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return _response_to_error(call, error)  # something that the handler waited for was cancelled
+    except (Exception, SystemExit) as error:
+        if bound.expired():
+            _log.warning("the handler took longer than it may", extra=log_fields(call))
+            raise faults.deadline_passed() from error
+        return _response_to_error(call, error)
+
+
+def _context_of(call: Call, db: object) -> Context:
+    """Makes what the handler is told."""
+    request = call.request
+    return Context(
+        saga_id=call.key[0],
+        step=call.key[1],
+        attempt=request.attempt,
+        action=request.action,
+        definition=request.definition,
+        results=request.results if isinstance(request, pb.TryRequest) else _NOTHING,
+        db=db,
+        deadline=call.deadline,
+    )
+
+
+def _response_to_value(call: Call, value: Any) -> Response:
+    if not call.forward:
+        if value is not None:
+            raise PayloadError(f"a compensation returns nothing, not a {type(value).__name__}")
+        return COMPENSATED
+    _check_result(call.action.types.result, value)
+    result = _payload.pack(value)
+    _check_size(len(result.value))
+    return pb.TryResponse(succeeded=pb.TryResponse.Succeeded(result=result))
+
+
+def _check_result(expected: Any, value: Any) -> None:
+    # Only classes: what is inside a container shows when it is packed, or when it is read.
+    inner, optional = _payload.without_none(expected)
+    if value is None and (optional or inner is Any):
+        return
+    if (
+        isinstance(inner, type)
+        and not isinstance(value, inner)
+        and not (inner is float and type(value) is int)
+    ):
+        raise PayloadError(f"the handler returned a {type(value).__name__}, not a {inner.__name__}")
+
+
+def _check_size(size: int) -> None:
+    if size > PAYLOAD_BYTES_MAX:
+        raise PayloadError(f"the answer takes {size} bytes, more than {PAYLOAD_BYTES_MAX}")
+
+
+def _response_to_error(call: Call, error: BaseException) -> Response:
+    """The answer to what a handler raised: an outcome, or a Fault, which is raised."""
+    if isinstance(error, Pending):
+        return _pending(call, error)
+    if isinstance(error, Rejected) and call.forward:
+        rejected = pb.Rejected(reason=error.reason, message=error.message, metadata=error.metadata)
+        _check_size(rejected.ByteSize())
+        return pb.TryResponse(rejected=rejected)
+    if isinstance(error, Refused) and not call.forward:
+        refused = pb.CompensateResponse.Refused(reason=error.reason, message=error.message)
+        return pb.CompensateResponse(refused=refused)
+    if isinstance(error, BadInputError):
+        raise faults.invalid_input(str(error)) from error
+    _log.error("the handler failed", exc_info=error, extra=log_fields(call))
+    raise faults.handler_failed() from error
+
+
+def _pending(call: Call, error: Pending) -> Response:
+    pending = pb.Pending()
+    pending.retry_after.FromNanoseconds(int(error.retry_after * 1e9))
+    return pb.TryResponse(pending=pending) if call.forward else pb.CompensateResponse(pending=pending)
