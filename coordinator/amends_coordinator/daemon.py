@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from amends.errors import StartError
 from amends.v1 import coordinator_pb2, coordinator_pb2_grpc
 from amends_coordinator.api.limits import MAX_MESSAGE
 from amends_coordinator.api.service import CoordinatorService
@@ -37,10 +38,6 @@ RPC_GRACE = 2.0
 
 CALL_GRACE = 5.0
 """Seconds that calls in flight get to be answered. What is not answered is repeated after the next start."""
-
-
-class StartError(Exception):
-    """The daemon cannot start; the message says why and what to do, in one line."""
 
 
 async def serve(settings: Settings) -> None:
