@@ -66,18 +66,18 @@ def _attach(status: status_pb2.Status, detail: Message) -> None:
     status.details.append(packed)
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> NoReturn:
+async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: BaseException) -> NoReturn:
     """Fails an RPC with the status of an error."""
     await context.abort_with_status(rpc_status.to_status(to_status(error)))
 
 
 def answering(
     method: Callable[[Any, Any, Any], Awaitable[T]],
-) -> Callable[[Any, Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[T]]:
+) -> Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[T]]:
     """Makes a unary method fail with the status of whatever it raises."""
 
     @wraps(method)
-    async def wrapped(self: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> T:
+    async def wrapped(self: Any, request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> T:
         try:
             return await method(self, request, context)
         except Exception as error:  # to_status tells the foreseen from the unforeseen

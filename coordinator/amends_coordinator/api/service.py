@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -32,7 +32,7 @@ MARGIN = 0.1
 MAX_RESULTS = 256
 """Results of one message of StartSagas."""
 
-Context = grpc.aio.ServicerContext[Any, Any]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):

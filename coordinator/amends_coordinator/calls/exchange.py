@@ -7,6 +7,7 @@ for a batch, and under load the batches grow by themselves.
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeAlias
 
 import grpc
 from google.rpc import status_pb2
@@ -31,7 +32,7 @@ MAX_BYTES = 1 << 20
 WRITE_PATIENCE = 10.0
 """Seconds that a message may take to be accepted. A peer that stopped reading is given up after that."""
 
-Stream = grpc.aio.StreamStreamCall[pb.ExchangeRequest, pb.ExchangeResponse]
+Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.ExchangeRequest, pb.ExchangeResponse]"
 
 
 class Exchange:
@@ -39,7 +40,7 @@ class Exchange:
 
     def __init__(
         self,
-        stub: pb_grpc.ParticipantAsyncStub,
+        stub: "pb_grpc.ParticipantAsyncStub",
         timers: Timers,
         spans: Spans,
         *,

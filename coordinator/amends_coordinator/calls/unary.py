@@ -27,7 +27,7 @@ class UnaryCalls:
 
     def __init__(
         self,
-        stub: pb_grpc.ParticipantAsyncStub,
+        stub: "pb_grpc.ParticipantAsyncStub",
         spans: Spans,
         ended: Callable[[Attempt, Outcome], None],
     ) -> None:
