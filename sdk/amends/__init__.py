@@ -14,6 +14,7 @@ from amends._client._starter import Started, Starter
 from amends._client._states import Cause, Direction, SagaState, StepState
 from amends._definition import Definition, Kind, Retry, Step
 from amends._ids import new_saga_id
+from amends._participant import Action, Context, Participant, ServerTls
 from amends.errors import (
     AccessDenied,
     AlreadyExists,
@@ -22,7 +23,9 @@ from amends.errors import (
     DeadlineExceeded,
     DefinitionError,
     FailedPrecondition,
+    Fault,
     FieldViolation,
+    HandlerError,
     InvalidArgument,
     NotFound,
     NotSettled,
@@ -33,11 +36,19 @@ from amends.errors import (
     Refused,
     Rejected,
     RequestError,
+    StartError,
+    StoreError,
     TransientError,
     Unavailable,
+    UsageError,
 )
 
 __all__ = [
+    # Participants
+    "Participant",
+    "Action",
+    "Context",
+    "ServerTls",
     # Defining sagas
     "Definition",
     "Step",
@@ -69,10 +80,15 @@ __all__ = [
     "Refused",
     # Errors
     "AmendsError",
+    "UsageError",
+    "HandlerError",
     "DefinitionError",
     "Problem",
     "PayloadError",
     "NotSettled",
+    "StartError",
+    "StoreError",
+    "Fault",
     "CallError",
     "RequestError",
     "InvalidArgument",
