@@ -36,9 +36,9 @@ def inventory(store: str) -> Participant:
         return Reservation(sku=order.sku, quantity=order.quantity, total=price * order.quantity)
 
     @reserve.compensate
-    def release(order: Order, reservation: Reservation, ctx: Context) -> None:
-        """Puts the goods back."""
-        _move(ctx, reservation.sku, reservation.quantity)
+    def release(order: Order, reservation: Reservation | None, ctx: Context) -> None:
+        """Puts the goods back: as many as were ordered, for fewer are not set aside."""
+        _move(ctx, order.sku, order.quantity)
 
     return participant
 

@@ -34,9 +34,9 @@ def shipping(store: str) -> Participant:
         return {"parcel": ctx.idempotency_key, "country": country}
 
     @ship.compensate
-    def cancel_shipment(order: dict[str, Any], shipment: dict[str, Any], ctx: Context) -> None:
+    def cancel_shipment(order: dict[str, Any], shipment: dict[str, Any] | None, ctx: Context) -> None:
         """Calls the parcel back."""
-        _move(ctx, shipment["country"], -1)
+        _move(ctx, order["country"], -1)
 
     return participant
 

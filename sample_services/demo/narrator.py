@@ -1,0 +1,74 @@
+"""What the audience sees: headings, timelines as they happen, and what was done to whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import count
+
+from rich.console import Console
+from rich.text import Text
+
+from amends import Event
+from amends_coordinator.cli.timeline import describe
+from sample_services.book import Book
+from sample_services.payments.service import euros
+
+_INDENT = "  "
+
+
+class Narrator:
+    """Writes to a console, in the order in which things are told."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._numbers = count(1)
+
+    def heading(self, title: str) -> None:
+        """Begins a scene."""
+        self._write()
+        self._write(f"{next(self._numbers)}. {title}", "bold")
+
+    def say(self, text: str, style: str = "") -> None:
+        """Says a line of its own."""
+        self._write(_INDENT + text, style)
+
+    def deed(self, text: str) -> None:
+        """Tells what the demo does to a process while the saga runs."""
+        self._write(f"{_INDENT}{'':>10}  >>> {text}", "bold magenta")
+
+    def event(self, event: Event, started: datetime) -> None:
+        """Tells one event of a saga."""
+        line = describe(event.proto)
+        self._write(_INDENT + line.plain(started=started), line.style)
+
+    def effects(self, saga_id: str, books: Sequence[Book]) -> None:
+        """Tells what the ledgers hold for a saga, which is what really happened."""
+        told = (f"{book.service} {_movements(saga_id, book)}" for book in books)
+        self.say(f"{'':>10}  in the ledgers: " + ", ".join(told), "cyan")
+
+    def end(self, text: str, style: str) -> None:
+        """Says the last line."""
+        self._write()
+        self._write(text, style)
+
+    def _write(self, text: str = "", style: str = "") -> None:
+        # As plain text: brackets and the like in a message are no markup, and nothing is cut or wrapped.
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+
+def _movements(saga_id: str, book: Book) -> str:
+    amounts: dict[str, list[int]] = defaultdict(list)
+    for movement in book.movements:
+        if movement.saga == saga_id:
+            amounts[movement.subject].append(movement.amount)
+    write = _signed_euros if book.service == "payments" else "{:+}".format
+    return (
+        "; ".join(f"{' '.join(map(write, moved))} {subject}" for subject, moved in amounts.items())
+        or "nothing"
+    )
+
+
+def _signed_euros(cents: int) -> str:
+    return ("-" if cents < 0 else "+") + euros(abs(cents))

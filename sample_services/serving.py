@@ -1,0 +1,67 @@
+"""What the three services have in common as programs: serve, or show the ledger."""
+
+import argparse
+import json
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from amends import Participant
+from sample_services.book import Book, Bookkeeping
+from sample_services.turnstile import Turnstile
+
+GRACE_S = 2.0
+"""How long calls under way may take to end when the service is asked to stop."""
+
+
+def run(bookkeeping: Bookkeeping, build: Callable[[str, Turnstile], Participant]) -> int:
+    """Runs a service as its command line asks, and returns the exit status."""
+    options = _parser(bookkeeping.service).parse_args()
+    if options.ledger:
+        return _show(bookkeeping, options.ledger, as_json=options.json)
+    build(options.store, Turnstile(options.turnstile)).serve(options.listen, grace=GRACE_S)
+    return 0
+
+
+def _parser(service: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m sample_services.{service}",
+        description=f"Serves {service}, or shows its ledger.",
+    )
+    parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0: any free one")
+    parser.add_argument("--store", default=f"sqlite:///{service}.db", metavar="sqlite:///FILE")
+    parser.add_argument(
+        "--turnstile", type=Path, metavar="FOLDER", help="where a file stops whoever comes to its place"
+    )
+    parser.add_argument("--ledger", type=Path, metavar="FILE", help="show the ledger in FILE, and end")
+    parser.add_argument("--json", action="store_true", help="show the ledger for programs")
+    return parser
+
+
+def _show(bookkeeping: Bookkeeping, path: Path, *, as_json: bool) -> int:
+    try:
+        book = bookkeeping.read(path)
+    except (FileNotFoundError, sqlite3.DatabaseError) as error:
+        print(f"{bookkeeping.service}: {path} cannot be read: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(_plain(book), indent=2) if as_json else _table(book, bookkeeping.unit))
+    return 0
+
+
+def _plain(book: Book) -> dict[str, object]:
+    return {
+        "service": book.service,
+        "balances": {subject: asdict(balance) for subject, balance in book.balances.items()},
+        "movements": [asdict(movement) for movement in book.movements],
+        "fence": [{"saga": saga, "step": step, "state": state} for (saga, step), state in book.fence.items()],
+    }
+
+
+def _table(book: Book, unit: str) -> str:
+    lines = [f"{'':<12}{'opening':>12}{'now':>12}  {unit}"]
+    lines += [f"{subject:<12}{was.opening:>12}{was.closing:>12}" for subject, was in book.balances.items()]
+    lines += ["", f"{'movement':<12}{unit:>12}  saga"]
+    lines += [f"{move.subject:<12}{move.amount:>+12}  {move.saga}" for move in book.movements]
+    return "\n".join(lines)
