@@ -34,7 +34,7 @@ class ConflictError(StoreError):
     """The log of a saga does not end where the writer believed (P9). Nothing was written for that saga."""
 
     def __init__(self, saga_id: str, sequence: int) -> None:
-        super().__init__(f"saga {saga_id!r} has an event {sequence} already")
+        super().__init__(f"the log of saga {saga_id!r} does not end right before event {sequence}")
         self.saga_id = saga_id
         self.sequence = sequence
 
@@ -97,7 +97,9 @@ class Store(Protocol):
     async def append(self, batch: Sequence[Append]) -> list[ConflictError | None]:
         """Adds facts of many sagas in one transaction, durable when this returns.
 
-        Returns, for each append, None or the conflict for which it, and only it, was left out.
+        Appends of one saga take effect in the order of the batch. Returns, for each append, None or the
+        conflict for which it, and only it, was left out: its first event exists already, or the event before
+        it does not.
 
         Raises:
             StoreUnavailableError: nothing of the batch was written.
@@ -105,13 +107,20 @@ class Store(Protocol):
         ...
 
     async def read_log(self, saga_id: str, after_sequence: int = 0) -> list[Event]:
-        """Reads the events of a saga after this number, in order; empty if there are none."""
+        """Reads the events of a saga after this number, in order; empty if there are none.
+
+        Raises:
+            BrokenLogError: an event cannot be read.
+        """
         ...
 
     async def read_unfinished(self, after_id: str, limit: int, now: float) -> list[tuple[str, list[Event]]]:
-        """Reads the whole logs of a page of unfinished sagas in the order of their ids.
+        """Reads the whole logs of a page of unfinished sagas, the oldest first; ``after_id`` is the last of
+        the page before, or empty.
 
-        Leaves out sagas that sleep beyond ``now``. A page shorter than ``limit`` is the last.
+        Leaves out sagas that sleep beyond ``now``. A page shorter than ``limit`` is the last. Begins again
+        if the saga ``after_id`` has been removed since. A log that cannot be read comes out empty, and the
+        store has said so in its own log, for the others must be recovered all the same.
         """
         ...
 
@@ -126,7 +135,8 @@ class Store(Protocol):
     async def take_due(self, now: float, limit: int) -> list[tuple[str, list[Event]]]:
         """Wakes sagas that slept until now, the earliest first, and reads their whole logs.
 
-        They sleep no longer, durably: after a crash they are among the unfinished again.
+        They sleep no longer, durably: after a crash they are among the unfinished again. A log that cannot
+        be read comes out as in read_unfinished.
         """
         ...
 
