@@ -88,20 +88,24 @@ class Process:
         self._send(signal.SIGKILL)
         await self._wait_until_gone()
 
-    async def stop(self) -> None:
+    async def until_gone(self) -> int:
+        """Waits until it ends by itself; returns its exit status."""
+        return await self._wait_until_gone()
+
+    async def stop(self) -> int:
         """Asks it to end, kills it if it does not, and waits until it is gone.
 
-        Harmless if it is not running.
+        Harmless if it is not running. Returns its exit status, 0 if it was not running.
         """
         if self._process is None:
-            return
+            return 0
         self._send(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await self._process.wait()
         except TimeoutError:
             self._send(signal.SIGKILL)
-        await self._wait_until_gone()
+        return await self._wait_until_gone()
 
     def _send(self, number: signal.Signals) -> None:
         assert self._process is not None, f"{self.name} is not running"
@@ -109,12 +113,13 @@ class Process:
         if self._process.returncode is None:
             self._process.send_signal(number)
 
-    async def _wait_until_gone(self) -> None:
+    async def _wait_until_gone(self) -> int:
         assert self._process is not None, f"{self.name} is not running"
         assert self._output is not None, "a process that runs has its output read"
-        await self._process.wait()
+        status = await self._process.wait()
         await self._output
         self._process = self._output = None
+        return status
 
     async def _copy_output(self, process: asyncio.subprocess.Process, ready: asyncio.Future[None]) -> None:
         assert process.stdout is not None, "it was started with a pipe"
