@@ -1,0 +1,185 @@
+"""How many sagas a second, and how long each one takes, beside raw unary calls on the same machine.
+
+``python -m benchmarks.sagas --seconds 10 --concurrency 128 --json``
+
+The work: three steps of 200 bytes each; the daemon, one participant with a fence and a business row on SQLite
+with synchronous=FULL, and the load, a process each. Raw calls are measured right before and right after, and
+their mean is the yardstick; where the two differ much, the machine was not the same all the time. In the end
+the business rows are counted: a benchmark that loses work has no figures.
+"""
+
+import argparse
+import cProfile
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from amends import SagaState
+from benchmarks import _profiler, _raw, _tracing
+from benchmarks._load import Load, Window, check_effects, rounded
+from benchmarks._participant import count_effects
+from benchmarks._usage import cpu_seconds
+from benchmarks._work import PARTICIPANT, start_daemon, start_participant
+from benchmarks._workspace import Program, Workspace, run
+
+WARM_UP_SHARE: Final = 0.3
+"""The warm-up as a share of the window: connections, caches and the first growth of the files."""
+
+RAW_SHARE: Final = 0.2
+"""Each of the two measurements of raw calls, likewise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to measure."""
+
+    seconds: float = 10.0
+    concurrency: int = 128
+    unary: bool = False
+    rejected: float = 0.0
+    tracing: bool = False
+    profile: str = ""
+
+
+@dataclass(slots=True)
+class Cast:
+    """The processes that take part."""
+
+    raw: Program
+    daemon: Program
+    participant: Program
+    collector: Program | None
+
+    def usage(self) -> dict[str, float]:
+        """Tells the processor time of those who do the work."""
+        return {
+            "daemon": cpu_seconds(self.daemon.pid),
+            "participant": cpu_seconds(self.participant.pid),
+            "load": time.process_time(),
+        }
+
+
+async def measure(options: Options) -> dict[str, object]:
+    """Measures, and returns the figures by name.
+
+    Raises:
+        BenchmarkError: there are none, and why.
+    """
+    async with Workspace() as workspace:
+        cast = await _start(workspace, options)
+        profile = cProfile.Profile()
+        load = Load(
+            address=cast.daemon.address,
+            concurrency=options.concurrency,
+            rejected=options.rejected,
+            usage=cast.usage,
+            on_window=lambda: _begin_profile(cast, options.profile, profile),
+        )
+        before = await _raw.measure(cast.raw.address, options.seconds * RAW_SHARE)
+        with _tracing.exporting("load", f"http://{cast.collector.address}" if cast.collector else None):
+            window = await load.run(options.seconds * WARM_UP_SHARE, options.seconds)
+        profile.disable()
+        after = await _raw.measure(cast.raw.address, options.seconds * RAW_SHARE)
+        await cast.daemon.stop()
+        await cast.participant.stop()
+        check_effects(load.ended, count_effects(workspace.folder, PARTICIPANT))
+        figures = _figures(window, before, after)
+        figures["completed"] = load.ended[SagaState.COMPLETED]
+        figures["compensated"] = load.ended[SagaState.COMPENSATED]
+        if cast.collector:
+            figures["spans_per_saga"] = int(await cast.collector.stop()) / load.ended.total()
+        _show_profile(workspace.folder, options.profile, profile)
+    return figures
+
+
+async def _start(workspace: Workspace, options: Options) -> Cast:
+    raw = await workspace.start("raw", "benchmarks._raw")
+    collector = await workspace.start("collector", "benchmarks._tracing") if options.tracing else None
+    environment = {_tracing.ENDPOINT: f"http://{collector.address}"} if collector else {}
+    participant = await start_participant(
+        workspace,
+        PARTICIPANT,
+        *(["--unary"] if options.unary else []),
+        profile=options.profile == "participant",
+        environment=environment,
+    )
+    daemon = await start_daemon(
+        workspace, participant, profile=options.profile == "daemon", environment=environment
+    )
+    return Cast(raw, daemon, participant, collector)
+
+
+def _figures(window: Window, before: _raw.Raw, after: _raw.Raw) -> dict[str, object]:
+    raw = _raw.mean(before, after)
+    rate = window.sagas / window.seconds
+    p50 = window.percentile_ms(50)
+    return {
+        **rounded(
+            [
+                ("sagas_per_second", rate),
+                ("p50_ms", p50),
+                ("p99_ms", window.percentile_ms(99)),
+                ("raw_unary_calls_per_second", raw.calls_per_second),
+                ("raw_unary_calls_per_second_before", before.calls_per_second),
+                ("raw_unary_calls_per_second_after", after.calls_per_second),
+                ("ratio", rate / raw.calls_per_second),
+                ("raw_unary_p50_ms", raw.p50_ms),
+                ("p50_in_raw_calls", p50 / raw.p50_ms),
+            ]
+        ),
+        "cpu_ms_per_saga": rounded(
+            (name, used / window.sagas * 1e3) for name, used in window.cpu_seconds.items()
+        ),
+        "sagas": window.sagas,
+    }
+
+
+def _begin_profile(cast: Cast, who: str, profile: cProfile.Profile) -> None:
+    if who == "load":
+        profile.enable()
+    elif who:
+        {"daemon": cast.daemon, "participant": cast.participant}[who].send(_profiler.START)
+
+
+def _show_profile(folder: Path, who: str, profile: cProfile.Profile) -> None:
+    if who == "load":
+        print(_profiler.table(profile))
+    elif who:
+        print(_profiler.report(folder / (PARTICIPANT if who == "participant" else who)))
+
+
+def main() -> None:
+    """Measures as the command line asks."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sagas", description="Measures sagas per second beside raw unary calls."
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="of the measurement, after a warm-up")
+    parser.add_argument("--concurrency", type=int, default=128, help="sagas under way at one time")
+    parser.add_argument("--mode", choices=("exchange", "unary"), default="exchange")
+    parser.add_argument(
+        "--rejected", type=float, default=0.0, metavar="SHARE", help="of sagas turned down at the last step"
+    )
+    parser.add_argument("--tracing", action="store_true", help="export every span to a collector")
+    parser.add_argument("--profile", choices=("daemon", "participant", "load"), default="")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args()
+    options = Options(
+        seconds=given.seconds,
+        concurrency=given.concurrency,
+        unary=given.mode == "unary",
+        rejected=given.rejected,
+        tracing=given.tracing,
+        profile=given.profile,
+    )
+    figures = run(measure(options))
+    if given.json:
+        print(json.dumps(figures))
+    else:
+        for name, figure in figures.items():
+            print(f"{name:<36}{figure}")
+
+
+if __name__ == "__main__":
+    main()
