@@ -7,8 +7,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from google.protobuf.duration_pb2 import Duration
-
 from amends._client import _errors, _requests, _watch
 from amends._client._event import Event, EventKind
 from amends._client._line import ClientTls, Line
@@ -20,7 +18,7 @@ from amends._definition import Definition
 from amends.errors import NotSettled, TransientError
 from amends.v1 import coordinator_pb2
 
-POLL = 30
+POLL = 30.0
 """Seconds that one request waits for the end of a saga: below what proxies allow an idle call, and most
 sagas have ended."""
 
@@ -128,9 +126,9 @@ class Client:
         """
         return Starter(self._line, max_in_flight)
 
-    async def _start(self, request: coordinator_pb2.StartSagaRequest, wait: int = 0) -> Saga:
+    async def _start(self, request: coordinator_pb2.StartSagaRequest, wait: float = 0.0) -> Saga:
         if wait:
-            request.wait.CopyFrom(Duration(seconds=wait))
+            request.wait.FromNanoseconds(round(wait * 1e9))
         try:
             return Saga(await self._line.call(self._line.stub.StartSaga, request, wait=wait))
         except TransientError as error:

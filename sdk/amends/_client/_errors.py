@@ -22,16 +22,22 @@ _REQUEST_ERRORS: dict[grpc.StatusCode, type[errors.RequestError]] = {
 }
 
 
+# What gRPC says, with the status INTERNAL, of a stream that broke while it was written to.
+_BROKEN_WRITE = "Internal error from Core"
+
+
 def from_call(error: grpc.aio.AioRpcError, target: str) -> errors.CallError:
     """Returns what to raise for a failed call; ``target`` is the address it went to."""
     try:
         details = rpc_status.from_call(error)  # type: ignore[arg-type] # it has what a call has
     except (ValueError, DecodeError):  # details that contradict the status are no details
         details = None
-    text = error.details() or ""
+    code, text = error.code(), error.details() or ""
+    if text == _BROKEN_WRITE:
+        code = grpc.StatusCode.UNAVAILABLE
     if details is None:
-        text = _explain(error.code(), text, target)
-    failure = _translate(error.code(), text, details or status_pb2.Status())
+        text = _explain(code, text, target)
+    failure = _translate(code, text, details or status_pb2.Status())
     failure.__cause__ = error  # it is raised later, when the client has lost its patience
     return failure
 

@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 
 from amends._client import _errors, _requests
 from amends._client._line import Line
 from amends._client._outage import Outage
 from amends._client._saga import TurnBack
 from amends._client._states import SagaState, saga_state
+from amends._client._stream import read
 from amends._client._trace import trace_metadata, traceparent
 from amends._definition import Definition
 from amends.errors import CallError, TransientError, Unavailable
@@ -126,7 +126,7 @@ class Starter:
         request = _requests.start(definition, input, saga_id=saga_id, step_inputs=step_inputs, labels=labels)
         request.traceparent = traceparent()
         if wait > 0:
-            request.wait.CopyFrom(Duration(nanos=round(wait % 1 * 1e9), seconds=int(wait)))
+            request.wait.FromNanoseconds(round(wait * 1e9))
         await self._room.acquire()
         entry = self._enter(request)
         return await entry.future
@@ -155,34 +155,36 @@ class Starter:
 
     async def _run(self) -> None:
         """Keeps a stream open for as long as there is something to start."""
-        outage = self._line.outage()
         while True:
             await self._work.wait()
-            failure = await self._converse(outage)
-            try:
-                if self._unanswered:
-                    await outage.endure(failure)
-            except CallError as error:
-                self._fail_all(error)
-            if not self._unanswered:  # the next start has its own patience
-                outage.over()
-                self._work.clear()
-            self._outbox = deque(self._unanswered.values())
-            for entry in self._outbox:
-                entry.stop_timer()
+            outage = self._line.outage()
+            while self._unanswered:
+                self._repost()
+                failure = await self._converse(outage)
+                try:
+                    if self._unanswered:
+                        await outage.endure(failure)
+                except CallError as error:
+                    self._fail_all(error)
+            self._work.clear()
+
+    def _repost(self) -> None:
+        """Has everything without an answer sent on the stream that is opened next."""
+        self._outbox = deque(self._unanswered.values())
+        for entry in self._outbox:
+            entry.stop_timer()
+        self._work.set()
 
     async def _converse(self, outage: Outage) -> CallError:
         """Sends and receives on one stream until it breaks; returns why."""
         call = self._line.stub.StartSagas(metadata=trace_metadata())
         writer = asyncio.create_task(self._write(call), name="amends-starter-writer")
         try:
-            while True:
-                response = await call.read()
-                if not isinstance(response, coordinator_pb2.StartSagasResponse):
-                    return Unavailable("the coordinator ended the stream of starts")
+            while (response := await read(call)) is not None:
                 outage.over()
                 for result in response.results:
                     self._answer(result)
+            return Unavailable("the coordinator ended the stream of starts")
         except grpc.aio.AioRpcError as error:
             return _errors.from_call(error, self._line.target)
         finally:

@@ -8,6 +8,7 @@ from amends._client import _errors
 from amends._client._event import ENDINGS, Event
 from amends._client._line import Line
 from amends._client._states import saga_state
+from amends._client._stream import read
 from amends._client._trace import trace_metadata
 from amends.errors import CallError, DeadlineExceeded, Unavailable
 from amends.v1 import coordinator_pb2
@@ -23,7 +24,8 @@ async def history(line: Line, saga_id: str, after: int) -> tuple[Event, ...]:
     outage = line.outage()
     while True:
         try:
-            async for proto in line.stub.WatchSaga(request, timeout=SEGMENT, metadata=trace_metadata()):
+            call = line.stub.WatchSaga(request, timeout=SEGMENT, metadata=trace_metadata())
+            while (proto := await read(call)) is not None:
                 events.append(Event(proto))
                 request.after_sequence = proto.sequence
             return tuple(events)
@@ -43,7 +45,7 @@ async def watch(line: Line, saga_id: str, after: int) -> AsyncGenerator[Event, N
         failure: CallError | None = None
         call = line.stub.WatchSaga(request, timeout=SEGMENT, metadata=trace_metadata())
         try:
-            async for proto in call:
+            while (proto := await read(call)) is not None:
                 outage.over()
                 request.after_sequence = proto.sequence
                 event = Event(proto)
