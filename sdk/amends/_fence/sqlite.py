@@ -17,6 +17,7 @@ import aiosqlite
 from amends._fence import opening, queries
 from amends._fence.decision import Row, State
 from amends._fence.ledger import Key, Ledger, TransactionLostError
+from amends.errors import StoreError
 
 T = TypeVar("T")
 
@@ -50,13 +51,23 @@ class SqliteFence:
         Raises:
             StoreError: the file cannot be written, is no database, or was written by a newer version.
         """
-        self._connection = await aiosqlite.Connection(self._connect, iter_chunk_size=64)
+        failures: list[StoreError] = []
 
-    def _connect(self) -> sqlite3.Connection:
-        # Runs in the connection's thread, the only one that may use it.
-        connection = opening.open_connection(self._path, self._schema)
-        self._ledger = SqliteLedger(connection)
-        return connection
+        def connect() -> sqlite3.Connection:
+            # Runs in the connection's thread, the only one that may use it. aiosqlite would leave that thread
+            # behind if this failed, so it gets a connection in any case, and is closed like any other.
+            try:
+                connection = opening.open_connection(self._path, self._schema)
+            except StoreError as error:
+                failures.append(error)
+                return sqlite3.connect(":memory:")
+            self._ledger = SqliteLedger(connection)
+            return connection
+
+        self._connection = await aiosqlite.Connection(connect, iter_chunk_size=64)
+        if failures:
+            await self.close()
+            raise failures[0]
 
     async def close(self) -> None:
         """Closes the file once the work under way is done."""

@@ -105,7 +105,7 @@ def _prepare_try(ledger: Ledger, call: Call) -> Work | Response:
     if deed is Deed.REPEAT and row is not None:
         return pb.TryResponse.FromString(row.answer)
     if deed is Deed.REFUSE_LATE:
-        rejected = pb.Rejected(reason="ALREADYCOMPENSATED", message="the step was compensated before")
+        rejected = pb.Rejected(reason="ALREADY_COMPENSATED", message="the step was compensated before")
         return pb.TryResponse(rejected=rejected)
     raise faults.key_reused(*call.key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from typing import Any, Final
 
 from google.protobuf import any_pb2
@@ -19,12 +20,28 @@ from amends.v1 import participant_pb2 as pb
 PAYLOAD_BYTES_MAX: Final = 1 << 20
 """The greatest payload, as the contract has it: what a saga's log can carry per step."""
 
+_STORE_FAILURES: Final = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
 _log = logging.getLogger("amends.participant")
 _NOTHING: Final[dict[str, any_pb2.Any]] = {}
 
 
 def invoke(call: Call, work: Work, db: object) -> Response:
-    """Runs a plain handler. Raises Fault if it fails; what it did must then be undone."""
+    """Runs a plain handler.
+
+    Raises:
+        Fault: it failed; what it did must be undone.
+        sqlite3.Error: the disk failed; the transaction must be given up.
+    """
     try:
         with within(call.trace):
             value = work.handler.function(*work.payloads, _context_of(call, db))
@@ -98,7 +115,10 @@ def _check_size(size: int) -> None:
 
 
 def _response_to_error(call: Call, error: BaseException) -> Response:
-    """The answer to what a handler raised: an outcome, or a Fault, which is raised."""
+    """The answer to what a handler raised: an outcome, or a Fault, which is raised.
+
+    A failure of the disk is raised as it is: it is no doing of the handler's, and ends the transaction.
+    """
     if isinstance(error, Pending):
         return _pending(call, error)
     if isinstance(error, Rejected) and call.forward:
@@ -108,6 +128,8 @@ def _response_to_error(call: Call, error: BaseException) -> Response:
     if isinstance(error, Refused) and not call.forward:
         refused = pb.CompensateResponse.Refused(reason=error.reason, message=error.message)
         return pb.CompensateResponse(refused=refused)
+    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORE_FAILURES:
+        raise error
     if isinstance(error, BadInputError):
         raise faults.invalid_input(str(error)) from error
     _log.error("the handler failed", exc_info=error, extra=log_fields(call))

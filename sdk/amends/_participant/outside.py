@@ -47,7 +47,6 @@ class Outside:
             return
         task = asyncio.create_task(self._run(call), name=f"amends external {call.action.name}")
         self._tasks[call.key] = task
-        task.add_done_callback(lambda _: self._tasks.pop(call.key))
 
     async def close(self, grace: float) -> None:
         """Waits for handlers at work, at most `grace` seconds, then cancels them; their intent stays."""
@@ -69,6 +68,8 @@ class Outside:
             _log.exception("an external call failed", extra=log_fields(call))
             answer = faults.internal()
         finally:
+            # First of all: whoever gets the answer may call again at once.
+            del self._tasks[call.key]
             call.on_answer(answer)
 
     async def _answer(self, call: Call) -> Response:
