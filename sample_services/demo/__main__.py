@@ -90,7 +90,8 @@ async def _perform(cast: Cast) -> int:
 
 def _introduce(narrator: Narrator, stage: Stage) -> None:
     narrator.say("An order is a saga of three steps: reserve stock, charge the account, ship.", "bold")
-    narrator.say("Each step belongs to a service with a database of its own. Four processes:")
+    narrator.say("Each step is done by a service with a database of its own. What is refused late undoes")
+    narrator.say("what was done before; what is killed goes on where it was. Four processes run:")
     for process in stage.processes:
         role = "the coordinator" if process is stage.coordinator else process.name
         narrator.say(f"  {role:<16} process {process.pid}", "dim")
@@ -111,7 +112,7 @@ def _conclude(cast: Cast, report: Report, seconds: float) -> None:
         narrator.say(
             "Every effect of a completed saga is there once; every effect of another is undone once."
         )
-    narrator.say(f"It took {seconds:.1f} s.", "dim")
+    narrator.say(f"{len(cast.accepted)} orders, four kills, {seconds:.1f} s.", "dim")
     last = f"demo: {report.completed} completed, {report.compensated} compensated, {report.lost} lost"
     narrator.end(last, "bold green" if report.agrees else "bold red")
 

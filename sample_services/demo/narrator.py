@@ -17,6 +17,9 @@ from sample_services.payments.service import euros
 
 _INDENT = "  "
 
+_WIDTH = 120
+"""Columns of a line that goes to a file; a terminal knows its own."""
+
 
 class Narrator:
     """Writes to a console, in the order in which things are told."""
@@ -34,9 +37,13 @@ class Narrator:
         """Says a line of its own."""
         self._write(_INDENT + text, style)
 
+    def aside(self, text: str, style: str = "") -> None:
+        """Says a line below the timeline."""
+        self._write(f"{_INDENT}{'':>10}  {text}", style)
+
     def deed(self, text: str) -> None:
         """Tells what the demo does to a process while the saga runs."""
-        self._write(f"{_INDENT}{'':>10}  >>> {text}", "bold magenta")
+        self.aside(f">>> {text}", "bold magenta")
 
     def event(self, event: Event, started: datetime) -> None:
         """Tells one event of a saga."""
@@ -46,7 +53,7 @@ class Narrator:
     def effects(self, saga_id: str, books: Sequence[Book]) -> None:
         """Tells what the ledgers hold for a saga, which is what really happened."""
         told = (f"{book.service} {_movements(saga_id, book)}" for book in books)
-        self.say(f"{'':>10}  in the ledgers: " + ", ".join(told), "cyan")
+        self.aside("in the ledgers: " + ", ".join(told), "cyan")
 
     def end(self, text: str, style: str) -> None:
         """Says the last line."""
@@ -54,8 +61,11 @@ class Narrator:
         self._write(text, style)
 
     def _write(self, text: str = "", style: str = "") -> None:
-        # As plain text: brackets and the like in a message are no markup, and nothing is cut or wrapped.
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        # A Text, because brackets in a message are no markup. One event is one line: `amends history` has
+        # the rest of it.
+        line = Text(text, style=style)
+        line.truncate(self._console.width if self._console.is_terminal else _WIDTH, overflow="ellipsis")
+        self._console.print(line, soft_wrap=True)
 
 
 def _movements(saga_id: str, book: Book) -> str:

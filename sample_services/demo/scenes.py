@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Final
 
-from amends import Client, EventKind
+from amends import Client, EventKind, Saga
 from sample_services.contract import Order
 from sample_services.demo.narrator import Narrator
 from sample_services.demo.stage import Stage
@@ -25,6 +26,16 @@ TO_THE_POLE: Final = replace(TEA, quantity=3, address="Amundsen-Scott Station", 
 
 TOO_DEAR: Final = replace(TEA, account="linus")
 """An order that payments reject: Linus has ten euros."""
+
+KINDS: Final = (
+    TEA,
+    replace(TEA, account="grace", country="FR"),
+    TO_THE_POLE,
+    TEA,
+    TOO_DEAR,
+    replace(TEA, sku="pot-iron", quantity=1, account="grace"),  # of which there are three
+)
+"""What a crowd orders."""
 
 CROWD: Final = 60
 """How many orders come at once: enough to catch many of them halfway, few enough to take a second or two."""
@@ -150,29 +161,31 @@ async def payments_die_while_charging(cast: Cast) -> None:
 
 async def a_crowd(cast: Cast) -> None:
     """Many orders at once, of every kind, with the coordinator killed among them."""
-    narrator = cast.narrator
-    narrator.heading(f"{CROWD} orders at once, of every kind, and kill -9 to the coordinator among them.")
+    cast.narrator.heading(
+        f"{CROWD} orders at once, of every kind, and kill -9 to the coordinator among them."
+    )
+    ended: list[Saga] = []
     enough = asyncio.Event()
-    ended = 0
 
-    async def order(number: int) -> None:
-        nonlocal ended
-        saga_id = f"crowd-{number:02}"
-        # Its start is repeated if need be: the id makes that harmless.
-        await cast.client.run("order", _kinds()[number % len(_kinds())], saga_id=saga_id)
-        cast.accepted.append(saga_id)
-        ended += 1
-        if ended == CROWD_BEFORE_KILL:
+    async def place(number: int, order: Order) -> None:
+        # Its start is repeated if need be, which the id makes harmless.
+        saga = await cast.client.run("order", order, saga_id=f"crowd-{number:02}")
+        cast.accepted.append(saga.id)
+        ended.append(saga)
+        if len(ended) == CROWD_BEFORE_KILL:
             enough.set()
 
     async with asyncio.TaskGroup() as group:
-        for number in range(CROWD):
-            group.create_task(order(number))
+        for number, order in zip(range(CROWD), cycle(KINDS), strict=False):
+            group.create_task(place(number, order))
         await enough.wait()
-        narrator.deed(f"{ended} have ended")
+        cast.narrator.deed(f"{len(ended)} have ended")
         await _kill_coordinator(cast)
         await _start_coordinator(cast)
-    narrator.say(f"{'':>10}  all {CROWD} have ended", "green")
+    completed = sum(saga.completed for saga in ended)
+    cast.narrator.aside(
+        f"all have ended: {completed} completed, {len(ended) - completed} turned back", "green"
+    )
 
 
 SCENES: Final[Sequence[Callable[[Cast], Awaitable[None]]]] = (
@@ -185,11 +198,6 @@ SCENES: Final[Sequence[Callable[[Cast], Awaitable[None]]]] = (
     a_crowd,
 )
 """All scenes, in their order."""
-
-
-def _kinds() -> Sequence[Order]:
-    pot = replace(TEA, sku="pot-iron", quantity=1, account="grace")  # of which there are three
-    return (TEA, replace(TEA, account="grace", country="FR"), TO_THE_POLE, TEA, TOO_DEAR, pot)
 
 
 async def _kill_coordinator(cast: Cast) -> None:
