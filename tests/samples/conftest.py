@@ -43,3 +43,8 @@ async def carrier(ledger: Path) -> AsyncIterator[Counter]:
     """The shipping."""
     async with opened_counter(shipping(f"sqlite:///{ledger}"), "ship", SHIPPING, ledger) as counter:
         yield counter
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the marker of what starts processes, so that it can be found and left out."""
+    config.addinivalue_line("markers", "processes: starts real processes and takes seconds")

@@ -1,0 +1,70 @@
+"""The demo and the playground, as real processes. Deselect with -m 'not processes'."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+
+from amends import Client
+from sample_services.demo.playground import commands
+from sample_services.demo.stage import ROOT, opened_stage
+from sample_services.shop.orders import ORDER
+
+pytestmark = pytest.mark.processes
+
+DEMO = [sys.executable, "-m", "sample_services.demo"]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def told_pids(output: str) -> list[int]:
+    return [int(pid) for pid in re.findall(r"process (\d+)", output)]
+
+
+def test_p2_p3_p4_every_order_of_the_demo_ends_and_the_ledgers_agree(tmp_path: Path) -> None:
+    """Through three kills of the coordinator and one of payments, and no process or file is left."""
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    demo = subprocess.run(DEMO, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert demo.stdout.splitlines()[-1] == "demo: 36 completed, 30 compensated, 0 lost"
+    assert demo.stdout.count(">>> kill -9") == 4
+    pids = told_pids(demo.stdout)
+    assert len(pids) == 8
+    assert not [pid for pid in pids if is_running(pid)]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_demo_leaves_nothing_behind_when_it_is_interrupted(tmp_path: Path) -> None:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    demo = await asyncio.create_subprocess_exec(*DEMO, cwd=ROOT, env=env, stdout=PIPE, stderr=STDOUT)
+    assert demo.stdout is not None
+    output = (await demo.stdout.readuntil(b"saga started")).decode()
+    demo.send_signal(signal.SIGINT)
+    await demo.communicate()
+    assert demo.returncode == 130
+    assert len(told_pids(output)) == 4
+    assert not [pid for pid in told_pids(output) if is_running(pid)]
+    assert os.listdir(tmp_path) == []
+
+
+async def test_every_command_of_the_playground_does_what_it_says(tmp_path: Path) -> None:
+    async with opened_stage(tmp_path) as stage, Client(stage.address) as client:
+        await client.register(ORDER)
+        for command, status in commands(stage):
+            shell = await asyncio.create_subprocess_shell(command, cwd=ROOT, stdout=PIPE, stderr=STDOUT)
+            output, _ = await shell.communicate()
+            assert shell.returncode == status, f"{command}\n{output.decode()}"
