@@ -62,7 +62,7 @@ async def test_p2_p3_p4_a_saga_is_compensated_across_a_kill(
 
 
 async def test_p1_what_was_accepted_survives_a_kill_one_instruction_later(stage: Stage) -> None:
-    """Fifty sagas are accepted and the coordinator is killed at once: all fifty complete after the restart."""
+    """Fifty sagas are accepted, the coordinator is killed at once: all complete after the restart."""
     await stage.start_ledger()
     (stage.switches / "first").touch()
     daemon = await stage.start_daemon()
