@@ -16,7 +16,7 @@ from google.rpc.code_pb2 import Code
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc as pb_grpc
 from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt, fill_compensate, fill_try
-from amends_coordinator.calls.reading import MAX_WORDS, code_name, read_reply, status_of, too_large
+from amends_coordinator.calls.reading import MAX_WORDS, read_reply, status_of, too_large
 from amends_coordinator.calls.spans import Spans
 from amends_coordinator.contract.values import fill_duration
 from amends_coordinator.core.outcomes import Outcome, Unknown
@@ -170,7 +170,7 @@ class Exchange:
             self._unimplemented(sent)
             return
         # Whatever the status, it speaks of the stream; what became of its calls nobody knows.
-        outcome = Unknown(Code.UNAVAILABLE, f"{code_name(status.code)}: {status.message}"[:MAX_WORDS])
+        outcome = Unknown(Code.UNAVAILABLE, status.message[:MAX_WORDS])
         for attempt in sent:
             self._ended(attempt, outcome)
         if self._work.is_set():

@@ -119,7 +119,7 @@ class Participant:
         """Ends an attempt that is still waiting; one that was sent is awaited as ever."""
         if not attempt.sent and not attempt.ended:
             self._withdrawn += 1
-            attempt.finish(Unknown(Code.CANCELLED, "CANCELLED: withdrawn before it was sent"))
+            attempt.finish(Unknown(Code.CANCELLED, "withdrawn before it was sent"))
 
     async def describe(self) -> pb.DescribeResponse:
         """Asks which actions the participant offers.
@@ -191,7 +191,7 @@ class Participant:
         if self._exchange is not None:
             self._exchange.forget(attempt)
         seconds = attempt.step.timeout
-        message = f"DEADLINE_EXCEEDED: {self.endpoint.name} gave no answer within {seconds:g} s"
+        message = f"{self.endpoint.name} gave no answer within {seconds:g} s"
         self._attempt_ended(attempt, Unknown(Code.DEADLINE_EXCEEDED, message))
 
     def _fall_back(self, unsent: list[Attempt]) -> None:

@@ -105,7 +105,7 @@ def read_status(direction: Direction, status: status_pb2.Status) -> Outcome:
     info, retry_after = _read_details(status.details)
     message = status.message[:MAX_WORDS]
     if status.code not in DEFINITE:
-        return Unknown(status.code, f"{code_name(status.code)}: {message}", retry_after)
+        return Unknown(status.code, message or code_name(status.code), retry_after)
     reason = info.reason if info is not None and info.reason else code_name(status.code)
     if direction is Direction.BACKWARD:
         return Refused(Refusal(reason, message))
@@ -155,4 +155,4 @@ def code_name(code: int) -> str:
 
 
 def _broken(what: str) -> Unknown:
-    return Unknown(Code.DATA_LOSS, f"DATA_LOSS: the participant answered with {what}")
+    return Unknown(Code.DATA_LOSS, f"the participant answered with {what}")

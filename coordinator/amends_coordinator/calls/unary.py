@@ -57,7 +57,7 @@ class UnaryCalls:
         except grpc.aio.AioRpcError as error:
             outcome = read_status(attempt.direction, status_of(error))
         except Exception as error:  # a reply that cannot be decoded may surface as anything
-            outcome = Unknown(Code.DATA_LOSS, f"DATA_LOSS: {error!r}"[:MAX_WORDS])
+            outcome = Unknown(Code.DATA_LOSS, repr(error)[:MAX_WORDS])
         self._ended(attempt, outcome)
 
     async def _outcome(self, attempt: Attempt) -> Outcome:
