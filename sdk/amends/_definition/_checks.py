@@ -57,12 +57,9 @@ def check_range(field: str, value: float | None, low: float, high: float, unit: 
     """A number lies within its bounds; None stands for a default and always does."""
     if value is None or low <= value <= high:
         return []
-    return [
-        Problem(
-            description=f"is {_shown(value)}{unit}, but must be from {low:g}{unit} to {high:g}{unit}",
-            field=field,
-        )
-    ]
+    shown = [f"{_shown(number)}{unit}" for number in (value, low, high)]
+    text = f"is {shown[0]}, but must be from {shown[1]} to {shown[2]}"
+    return [Problem(description=text, field=field)]
 
 
 def check_retry(

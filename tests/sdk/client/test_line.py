@@ -1,6 +1,5 @@
 """Encryption, and the trace that a call carries."""
 
-import subprocess
 from pathlib import Path
 
 import grpc
@@ -15,28 +14,23 @@ SPAN = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=T
 TRACEPARENT = f"00-{0xABC:032x}-{0xDEF:016x}-01"
 
 
-@pytest.fixture(scope="session")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with cert.pem and key.pem of localhost, signed by itself."""
-    folder = tmp_path_factory.mktemp("pem")
-    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    command = ["openssl", *request.split(), "-addext", "subjectAltName=IP:127.0.0.1", *files]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
+CERTIFICATES = Path(__file__).parent.parent / "participant" / "certificates"
 
 
-async def test_mutual_tls(pem: Path, order: Definition) -> None:
-    """With its certificates a client reaches a coordinator that asks for one; without, it does not."""
-    key, cert = (pem / "key.pem").read_bytes(), (pem / "cert.pem").read_bytes()
-    server = FakeServer(grpc.ssl_server_credentials([(key, cert)], cert, require_client_auth=True))
+async def test_mutual_tls(order: Definition) -> None:
+    """With its certificate a client reaches a coordinator that asks for one; without, it does not."""
+    key, cert, authority = (
+        (CERTIFICATES / name).read_bytes() for name in ("server.key", "server.pem", "client.pem")
+    )
+    server = FakeServer(grpc.ssl_server_credentials([(key, cert)], authority, require_client_auth=True))
     await server.start()
-    both = ClientTls(ca=pem / "cert.pem", cert=pem / "cert.pem", key=pem / "key.pem")
-    async with Client(server.target, tls=both) as client:
+    ca = CERTIFICATES / "server.pem"
+    known = ClientTls(ca=ca, cert=CERTIFICATES / "client.pem", key=CERTIFICATES / "client.key")
+    async with Client(server.target, tls=known) as client:
         assert (await client.start(order, saga_id="order-1")).id == "order-1"
-    async with Client(server.target, tls=ClientTls(ca=pem / "cert.pem"), patience=0) as client:
+    async with Client(server.target, tls=ClientTls(ca=ca), patience=0) as stranger:
         with pytest.raises(Unavailable):
-            await client.get("order-1")
+            await stranger.get("order-1")
     await server.stop()
 
 

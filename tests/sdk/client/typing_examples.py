@@ -1,0 +1,69 @@
+"""What the annotations accept and refuse. Nothing runs this; `test_typing.py` has mypy read it.
+
+An ignored error that is no error any more is an error to mypy, so each `type: ignore` shows a refusal.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_type
+
+from amends import (
+    BlockingClient,
+    Client,
+    Definition,
+    Event,
+    Kind,
+    Resolution,
+    Retry,
+    Saga,
+    SagaSummary,
+    Started,
+    Step,
+)
+
+
+@dataclass
+class Charge:
+    """A result."""
+
+    id: str
+
+
+def definitions() -> None:
+    """Durations are seconds or timedeltas, kinds are members or their names."""
+    Step("a", "p", "x", kind="pivot", timeout=timedelta(seconds=1), needs=["b"])
+    Step("a", "p", "x", kind=Kind.PIVOT, timeout=1, retry=Retry(max_attempts=3), needs=())
+    Step("a", "p", "x", timeout="1s")  # type: ignore[arg-type]
+    Step("a", "p", "x", ["b"])  # type: ignore[call-arg]
+    Definition("d", ["a"])  # type: ignore[list-item]
+    Definition("d", []).name = "e"  # type: ignore[misc]
+
+
+async def client(client: Client, definition: Definition) -> None:
+    """Results have the type that was asked for."""
+    saga = await client.run(definition, Charge("1"), timeout=1.5)
+    assert_type(saga, Saga)
+    assert_type(saga.result("charge", Charge), Charge)
+    assert_type(saga.steps["charge"].result(str), str)
+    await client.start("name", {"any": "json"}, saga_id="x", labels={"a": "b"})
+    await client.start("name", labels={"a": 1})  # type: ignore[dict-item]
+    await client.start(3)  # type: ignore[arg-type]
+    await client.resolve("x", "charge", Resolution.SUCCEEDED, reason="r")
+    await client.resolve("x", "charge", Resolution.SUCCEEDED)  # type: ignore[call-arg]
+    async for event in client.watch("x"):
+        assert_type(event, Event)
+    async for summary in client.list(states=["RUNNING"]):
+        assert_type(summary, SagaSummary)
+    async with client.starter() as starter:
+        assert_type(await starter.start("name"), Started)
+
+
+def blocking(client: BlockingClient, definition: Definition) -> None:
+    """The blocking client has the types of the async one, without the waiting."""
+    assert_type(client.run(definition, Charge("1"), timeout=1.5), Saga)
+    assert_type(client.watch("x", after=3), Iterator[Event])
+    assert_type(client.list(definition="d"), Iterator[SagaSummary])
+    assert_type(client.history("x"), tuple[Event, ...])
+    client.start("name", labels={"a": 1})  # type: ignore[dict-item]
+    client.resolve("x", "charge", Resolution.SUCCEEDED)  # type: ignore[call-arg]
