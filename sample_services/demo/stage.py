@@ -81,7 +81,7 @@ async def opened_stage(folder: Path) -> AsyncIterator[Stage]:
 
 def _build(folder: Path) -> Stage:
     names = [bookkeeping.service for bookkeeping in BOOKKEEPINGS]
-    coordinator, metrics, *others = _free_addresses(2 + len(names))
+    coordinator, metrics, *others = free_addresses(2 + len(names))
     addresses = dict(zip(names, others, strict=True))
     turnstile = folder / "turnstile"
     turnstile.mkdir()
@@ -119,7 +119,8 @@ def _process(folder: Path, name: str, command: Sequence[str]) -> Process:
     return Process(name, command, log=folder / f"{name}.log", cwd=ROOT, env=env)
 
 
-def _free_addresses(count: int) -> list[str]:
+def free_addresses(count: int) -> list[str]:
+    """Finds addresses of this machine at which nobody listens. Raises OSError if there are too few."""
     found: list[str] = []
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:

@@ -17,18 +17,11 @@ from amends import Client
 from sample_services.demo.playground import commands
 from sample_services.demo.stage import ROOT, opened_stage
 from sample_services.shop.orders import ORDER
+from tests.samples.pids import is_running
 
 pytestmark = pytest.mark.processes
 
 DEMO = [sys.executable, "-m", "sample_services.demo"]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def told_pids(output: str) -> list[int]:

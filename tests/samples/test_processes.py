@@ -10,6 +10,7 @@ import pytest
 
 from sample_services.demo import processes
 from sample_services.demo.processes import Process, ProcessError, tail
+from tests.samples.pids import is_running
 
 LISTEN = "print('echo: listening on 127.0.0.1:1', flush=True); "
 WAIT = "import signal; signal.pause()"
@@ -20,14 +21,6 @@ def program(folder: Path, code: str) -> Process:
     return Process(
         "echo", [sys.executable, "-c", code], log=folder / "echo.log", cwd=folder, env=dict(os.environ)
     )
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 async def test_it_runs_once_it_says_that_it_listens_and_is_gone_once_it_is_stopped(tmp_path: Path) -> None:
