@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
@@ -169,12 +170,13 @@ class Participant:
 
     async def stop(self, grace: float = STOP_GRACE_S) -> None:
         """Finishes the calls under way, for at most `grace` seconds, and closes the store."""
+        end = time.monotonic() + grace
         server, self._server = self._server, None
         if server is not None:
             await server.stop(grace)
         engine, self._engine = self._engine, None
         if engine is not None:
-            await engine.close(grace)
+            await engine.close(max(0.0, end - time.monotonic()))
 
     async def open(self) -> None:
         """Opens the store, so that the `handle_` methods work without a server; `stop` closes it again.

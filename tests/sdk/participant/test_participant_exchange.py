@@ -72,6 +72,17 @@ async def test_messages_stay_within_their_bound(stub: Any, monkeypatch: pytest.M
     assert max(sizes) <= 5
 
 
+async def test_a_caller_that_does_not_read_is_not_read_either_until_it_does(
+    stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "UNSENT_REPLIES_MAX", 1)
+    messages = [
+        exchange_of(*(try_request(saga=f"s{m}-{n}", action="plain") for n in range(5))) for m in range(5)
+    ]
+    sizes = [len(found.replies) async for found in stub.Exchange(once(*messages))]
+    assert sum(sizes) == 25
+
+
 @pytest.fixture
 async def slow() -> AsyncIterator[tuple[Any, Participant, threading.Event]]:
     """A participant with an external action that waits until the test lets it go."""
