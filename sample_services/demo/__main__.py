@@ -40,18 +40,22 @@ def main() -> int:
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="amends-demo-") as folder:
         try:
-            return asyncio.run(_run(console, Path(folder), staying=staying))
+            return asyncio.run(run(console, Path(folder), staying=staying))
         except asyncio.CancelledError:
             return 0 if staying else _INTERRUPTED
         except Exception as error:
             traceback.print_exception(error)
             for log in sorted(Path(folder).glob("*.log")):
-                print(tail(log), file=sys.stderr)
+                print(tail(log), end="", file=sys.stderr)
             print("demo: failed, see above", file=sys.stderr)
             return 1
 
 
-async def _run(console: Console, folder: Path, *, staying: bool) -> int:
+async def run(console: Console, folder: Path, *, staying: bool) -> int:
+    """Runs everything with its files in a folder; the first signal cancels it.
+
+    Returns 0 if all records agree in the end, else 1.
+    """
     _cancel_on_signals()
     async with opened_stage(folder) as stage, Client(stage.address) as client:
         await client.register(ORDER)
@@ -112,7 +116,7 @@ def _conclude(cast: Cast, report: Report, seconds: float) -> None:
         narrator.say(
             "Every effect of a completed saga is there once; every effect of another is undone once."
         )
-    narrator.say(f"{len(cast.accepted)} orders, four kills, {seconds:.1f} s.", "dim")
+    narrator.say(f"{len(cast.accepted)} orders in {seconds:.1f} s.", "dim")
     last = f"demo: {report.completed} completed, {report.compensated} compensated, {report.lost} lost"
     narrator.end(last, "bold green" if report.agrees else "bold red")
 

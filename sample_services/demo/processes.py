@@ -137,4 +137,4 @@ class Process:
 def tail(log: Path) -> str:
     """Returns the last lines of a log, for people."""
     lines = log.read_text("utf-8", "replace").splitlines()
-    return "\n".join(f"{log.stem} | {line}" for line in lines[-_TAIL_LINES:])
+    return "".join(f"{log.stem} | {line}\n" for line in lines[-_TAIL_LINES:])

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, STDOUT
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from amends import Client
+from sample_services.demo import __main__ as demo
+from sample_services.demo import scenes
 from sample_services.demo.playground import commands
+from sample_services.demo.scenes import Cast
 from sample_services.demo.stage import ROOT, opened_stage
 from sample_services.shop.orders import ORDER
 from tests.samples.pids import is_running
@@ -61,3 +68,18 @@ async def test_every_command_of_the_playground_does_what_it_says(tmp_path: Path)
             shell = await asyncio.create_subprocess_shell(command, cwd=ROOT, stdout=PIPE, stderr=STDOUT)
             output, _ = await shell.communicate()
             assert shell.returncode == status, f"{command}\n{output.decode()}"
+
+
+async def test_the_demo_fails_and_names_what_differs_where_a_ledger_was_tampered_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tamper(cast: Cast) -> None:
+        with closing(sqlite3.connect(cast.stage.ledger("payments"))) as db, db:
+            db.execute("UPDATE entry SET cents = -1 WHERE saga = 'south-pole' AND cents < 0")
+
+    monkeypatch.setattr(demo, "SCENES", (scenes.refused_by_shipping, scenes.completed, tamper))
+    console = Console(file=io.StringIO(), width=200)
+    assert await demo.run(console, tmp_path, staying=False) == 1
+    output = console.file.getvalue()  # type: ignore[attr-defined] # it is the StringIO from above
+    assert "differs: payments: south-pole: charge: -1 of ada is undone by +1950 of ada" in output
+    assert output.splitlines()[-1] == "demo: 1 completed, 1 compensated, 1 lost"

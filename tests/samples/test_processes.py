@@ -48,7 +48,7 @@ async def test_it_says_when_a_program_ends_instead_of_listening(tmp_path: Path) 
     with pytest.raises(ProcessError, match="echo ended with status 1"):
         await process.start()
     await process.stop()
-    assert tail(tmp_path / "echo.log") == "echo | no such port"
+    assert tail(tmp_path / "echo.log") == "echo | no such port\n"
 
 
 async def test_it_says_when_a_program_does_not_listen_in_time(

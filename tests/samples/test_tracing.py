@@ -1,0 +1,64 @@
+"""One order is one trace, through four processes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
+
+from amends import Client
+from sample_services.demo.scenes import TEA
+from sample_services.demo.stage import opened_stage
+from sample_services.shop.orders import ORDER
+
+pytestmark = pytest.mark.processes
+
+
+class Collector(TraceServiceServicer):
+    """Remembers which services sent spans of which trace."""
+
+    def __init__(self) -> None:
+        self.services: defaultdict[bytes, set[str]] = defaultdict(set)
+
+    async def Export(self, request: ExportTraceServiceRequest, context: object) -> ExportTraceServiceResponse:
+        for batch in request.resource_spans:
+            names = {item.key: item.value.string_value for item in batch.resource.attributes}
+            for spans in batch.scope_spans:
+                for span in spans.spans:
+                    self.services[span.trace_id].add(names["service.name"])
+        return ExportTraceServiceResponse()
+
+
+@pytest.fixture
+async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]:
+    """A collector at the address that the standard variable names."""
+    collector = Collector()
+    server = grpc.aio.server()
+    add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call] # generated
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    yield collector
+    await server.stop(None)
+
+
+async def test_an_order_is_one_trace_through_coordinator_and_participants(
+    collector: Collector, tmp_path: Path
+) -> None:
+    async with opened_stage(tmp_path) as stage, Client(stage.address) as client:
+        saga = await client.run(ORDER, TEA)
+        assert saga.completed
+    trace = max(collector.services.values(), key=len)
+    assert {"inventory", "payments", "shipping"} < trace
+    assert len(trace) == 4
