@@ -1,4 +1,6 @@
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from fake_coordinator import FakeCoordinator, FakeServer
@@ -30,3 +32,24 @@ def order() -> Definition:
     return Definition(
         "order", [Step("reserve", "inventory", "reserve"), Step("charge", "payments", "charge")]
     )
+
+
+@pytest.fixture
+def distant() -> Iterator[FakeServer]:
+    """A server that is not on this thread's loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def start() -> FakeServer:
+        server = FakeServer()
+        server.coordinator.auto_complete = True
+        await server.start()
+        return server
+
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result()
+    yield server
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

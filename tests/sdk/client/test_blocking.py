@@ -1,8 +1,6 @@
 """The client for synchronous code. The fake coordinator runs on a loop of its own, in another thread."""
 
-import asyncio
 import inspect
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,27 +11,6 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 import amends
 from amends import BlockingClient, Client, Definition, EventKind
-
-
-@pytest.fixture
-def distant() -> Iterator[FakeServer]:
-    """A server that is not on this thread's loop."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    async def start() -> FakeServer:
-        server = FakeServer()
-        server.coordinator.auto_complete = True
-        await server.start()
-        return server
-
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result()
-    yield server
-    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 @pytest.fixture

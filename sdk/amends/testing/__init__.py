@@ -1,0 +1,13 @@
+"""For tests of your own: a participant without a port, called as a coordinator would call it.
+
+::
+
+    async def test_charge_is_fenced() -> None:
+        async with ParticipantTester(payments) as tester:
+            await tester.assert_fenced("charge", Order(account="ada", amount=12))
+"""
+
+from amends.testing._outcomes import CompensateOutcome, TryOutcome
+from amends.testing._tester import ParticipantTester
+
+__all__ = ["CompensateOutcome", "ParticipantTester", "TryOutcome"]
