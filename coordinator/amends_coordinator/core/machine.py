@@ -4,7 +4,8 @@ What is decided here: what an outcome means for the saga, when a step is called 
 back, and when it ends or is parked. What follows from a fact by itself is decided in the fold.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,21 +156,31 @@ class _Turn:
         self.decision.facts.append(fact)
         self.call_each(apply(self.saga, fact, self.now))
 
-    def call_each(self, places: list[int]) -> None:
-        for place in places:
-            self.call(place)
+    def call_each(self, places: Iterable[int]) -> None:
+        """Names the calls that ready steps need; an effect-free step is compensated without one."""
+        # A list of what is left, not recursion: a thousand effect-free steps may follow from one another.
+        left = deque(places)
+        while left:
+            place = left.popleft()
+            run, step = self.saga.runs[place], self.saga.step(place)
+            direction = run.direction
+            if run.in_flight or direction is None:
+                continue
+            if direction is Direction.BACKWARD and step.effect_free:
+                fact = f.StepCompensated(step.name, attempt=0)
+                self.decision.facts.append(fact)
+                left.extend(apply(self.saga, fact, self.now))
+                continue
+            run.in_flight = True
+            self.decision.calls.append(Call(place, direction, run.attempt))
 
-    def call(self, place: int) -> None:
-        """Names the call that a ready step needs; an effect-free step is compensated without one."""
-        run = self.saga.runs[place]
-        direction = run.direction
-        if run.in_flight or direction is None:
-            return
-        if direction is Direction.BACKWARD and self.saga.step(place).effect_free:
-            self.record(f.StepCompensated(self.saga.step(place).name, attempt=0))
-            return
-        run.in_flight = True
-        self.decision.calls.append(Call(place, direction, run.attempt))
+    def call_due(self) -> None:
+        """Names the calls whose time has come."""
+        self.call_each(
+            place
+            for place, run in enumerate(self.saga.runs)
+            if run.next_attempt_time is not None and run.next_attempt_time <= self.now
+        )
 
     def conclude(self) -> None:
         """Ends the saga, or parks it, where nothing else is left to do."""
@@ -284,7 +295,17 @@ def _on_compensated(turn: _Turn, reply: Replied, _outcome: outcomes.Compensated)
 
 
 def _on_refused(turn: _Turn, reply: Replied, outcome: outcomes.Refused) -> None:
-    turn.record(f.CompensationRefused(turn.saga.step(reply.place).name, reply.attempt, outcome.refusal))
+    step, refusal = turn.saga.step(reply.place).name, outcome.refusal
+    turn.record(f.CompensationRefused(step, reply.attempt, refusal))
+    if turn.saga.compensating:
+        # The others go on, perhaps for very long. Nobody shall wait for them to hear of this one (P12).
+        turn.record(
+            f.AttentionNeeded(
+                step,
+                f"Compensate of step {step!r} was refused ({refusal.reason}: {refusal.message}); "
+                "the saga will be parked once the other compensations have ended",
+            )
+        )
 
 
 _OUTCOMES: dict[type[Any], Callable[[_Turn, Replied, Any], None]] = {
@@ -312,9 +333,7 @@ def _check_deadline(turn: _Turn) -> None:
 
 def _on_time_passed(turn: _Turn, _stimulus: TimePassed) -> None:
     _check_deadline(turn)
-    for place, run in enumerate(turn.saga.runs):
-        if run.next_attempt_time is not None and run.next_attempt_time <= turn.now:
-            turn.call(place)
+    turn.call_due()
 
 
 def _on_recovered(turn: _Turn, _stimulus: Recovered) -> None:
@@ -329,8 +348,8 @@ def _on_recovered(turn: _Turn, _stimulus: Recovered) -> None:
         awaited = run.state is StepState.TRYING and turn.saga.state is SagaState.COMPENSATING
         if run.direction is not None and not run.in_flight and (due or awaited):
             _attempt_failed(turn, place, interrupted, turn.now)
-            if run.next_attempt_time is not None:
-                turn.call(place)
+    # Only now: any of these failures may have turned the saga back, and then none is called again.
+    turn.call_due()
 
 
 # Wishes
