@@ -279,7 +279,10 @@ class Client:
         return Definition.from_proto(await self._line.call(self._line.stub.RegisterDefinition, request))
 
     async def definition(self, name: str, *, version: int = 0) -> Definition:
-        """Returns a registered definition; version 0 is the newest. Raises ``NotFound``."""
+        """Returns a registered definition, with the defaults it runs with; version 0 is the newest.
+
+        Raises ``NotFound``.
+        """
         request = coordinator_pb2.GetDefinitionRequest(name=name, version=version)
         return Definition.from_proto(await self._line.call(self._line.stub.GetDefinition, request))
 

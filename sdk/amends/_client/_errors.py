@@ -84,13 +84,13 @@ def _translate(code: grpc.StatusCode, text: str, details: status_pb2.Status) -> 
 def _invalid(
     text: str, reason: str, metadata: dict[str, str], details: status_pb2.Status
 ) -> errors.InvalidArgument:
-    bad = _detail(details, error_details_pb2.BadRequest())
+    request = _detail(details, error_details_pb2.BadRequest())
     violations = [
         errors.FieldViolation(field=violation.field, description=violation.description)
-        for violation in bad.field_violations
+        for violation in request.field_violations
     ]
-    listed = "".join(f"\n  {violation.field}: {violation.description}" for violation in violations)
-    return errors.InvalidArgument(text + listed, reason=reason, metadata=metadata, violations=violations)
+    told = "".join(f"\n  {bad.field}: {bad.description}" for bad in violations if bad.description not in text)
+    return errors.InvalidArgument(text + told, reason=reason, metadata=metadata, violations=violations)
 
 
 def _detail(details: status_pb2.Status, message: M) -> M:
