@@ -1,6 +1,6 @@
 """Runs programs as processes that can be killed, and leaves none of them behind.
 
-A program says on its output when it is ready: `NAME: listening on HOST:PORT`, or `at`. Everything it
+A program says on its output when it is ready: `NAME: listening on HOST:PORT`. Everything it
 writes goes to a log file, to be shown if something goes wrong. Each program is in a session of its own,
 so that a Ctrl-C in the terminal reaches only the demo, which then ends them in order.
 """
@@ -123,7 +123,7 @@ class Process:
 
     async def _copy_output(self, process: asyncio.subprocess.Process, ready: asyncio.Future[None]) -> None:
         assert process.stdout is not None, "it was started with a pipe"
-        sign = re.compile(rf"{re.escape(self.name)}: listening (on|at) \S+\s*")
+        sign = re.compile(rf"{re.escape(self.name)}: listening on \S+\s*")
         with self._log.open("ab", buffering=0) as log:
             async for line in process.stdout:
                 log.write(line)

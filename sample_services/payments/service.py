@@ -7,7 +7,7 @@ than their database: for the turnstile, with which a demonstration stops a charg
 from importlib import resources
 
 from aiosqlite import Connection
-from google.type.money_pb2 import Money  # type: ignore[import-untyped] # its package ships no py.typed
+from google.type.money_pb2 import Money
 
 from amends import Context, Participant, Rejected
 from sample_services.contract import Order, Reservation

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast, overload
 
-from google.protobuf import any_pb2, struct_pb2
+from google.protobuf import any_pb2, json_format, struct_pb2
 from google.protobuf.message import DecodeError, Message
 
 from amends import _json
@@ -145,6 +145,8 @@ def _message_decoder(expected: type[Message], *, optional: bool) -> _Decoder:
         if found != url and found.rpartition("/")[2] != name:
             if optional and not found:
                 return None
+            if _found(payload) == _STRUCT:
+                return _message_from_json(expected, _plain(payload, name))
             raise _mismatch(name, payload)
         try:
             return parse(payload.value)
@@ -152,6 +154,14 @@ def _message_decoder(expected: type[Message], *, optional: bool) -> _Decoder:
             raise PayloadError(f"the payload says it is {name}, but cannot be parsed as one") from error
 
     return decode
+
+
+def _message_from_json(expected: type[Message], fields: dict[str, Any]) -> Message:
+    """Reads a message from its JSON form, which is what a saga started from a shell carries."""
+    try:
+        return json_format.ParseDict(fields, expected())
+    except json_format.ParseError as error:
+        raise PayloadError(f"the JSON payload is not one of {expected.DESCRIPTOR.full_name}: {error}") from error
 
 
 def _json_decoder(expected: Any, *, optional: bool) -> _Decoder:

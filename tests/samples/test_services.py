@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from google.type.money_pb2 import Money  # type: ignore[import-untyped] # its package ships no py.typed
+from google.type.money_pb2 import Money
 
 from amends._payload import unpack
 from amends.v1.participant_pb2 import DescribeResponse

@@ -11,6 +11,7 @@ from google.protobuf import any_pb2, struct_pb2, wrappers_pb2
 
 from amends import PayloadError
 from amends._payload import pack, type_name, unpack
+from amends.v1.participant_pb2 import Rejected
 
 
 class Size(enum.Enum):
@@ -176,3 +177,10 @@ def test_types_are_named_as_they_travel(expected: Any, name: str) -> None:
 def test_types_that_cannot_travel_are_refused(expected: Any) -> None:
     with pytest.raises(PayloadError):
         type_name(expected)
+
+
+def test_json_fits_an_action_that_is_typed_by_a_message() -> None:
+    """What somebody types in a shell is a Struct; it becomes the message by protobuf's JSON form."""
+    assert unpack(pack({"reason": "NO"}), Rejected) == Rejected(reason="NO")
+    with pytest.raises(PayloadError, match="hours"):
+        unpack(pack({"hours": 3}), Rejected)

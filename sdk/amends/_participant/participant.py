@@ -138,7 +138,7 @@ class Participant:
     def serve(self, address: str, *, tls: ServerTls | None = None, grace: float = STOP_GRACE_S) -> None:
         """Serves until SIGTERM or SIGINT, then finishes the calls under way and returns.
 
-        Says on stderr where it listens. If it cannot start it says why, in one line, and exits with status 1.
+        Prints where it listens to standard output. If it cannot start it says why, in one line, and exits with status 1.
 
         Args:
             address: where to listen, such as "0.0.0.0:50052"; port 0 takes any free one.
@@ -251,7 +251,7 @@ class Participant:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         port = await self.start(address, tls=tls)
-        sys.stderr.write(f"{self.name}: listening at {address.rpartition(':')[0]}:{port}\n")
+        print(f"{self.name}: listening on {address.rpartition(':')[0]}:{port}", flush=True)  # noqa: T201
         await stopped.wait()
         await self.stop(grace)
 

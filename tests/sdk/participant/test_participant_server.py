@@ -123,15 +123,16 @@ async def test_a_port_in_use_is_a_start_error_and_the_participant_may_start_else
 
 def serve(address: str, store: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", PROGRAM, address, store]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_says_where_it_listens_and_ends_on_a_signal(number: int, tmp_path: Path) -> None:
     process = serve("127.0.0.1:0", f"sqlite:///{tmp_path / 'shop.db'}")
+    assert process.stdout is not None
     assert process.stderr is not None
     with process:
-        assert process.stderr.readline().startswith("shop: listening at 127.0.0.1:")
+        assert process.stdout.readline().startswith("shop: listening on 127.0.0.1:")
         os.kill(process.pid, number)
         assert process.wait(20) == 0
         assert process.stderr.read() == ""
