@@ -161,7 +161,10 @@ def _message_from_json(expected: type[Message], fields: dict[str, Any]) -> Messa
     try:
         return json_format.ParseDict(fields, expected())
     except json_format.ParseError as error:
-        raise PayloadError(f"the JSON payload is not one of {expected.DESCRIPTOR.full_name}: {error}") from error
+        name = expected.DESCRIPTOR.full_name
+        raise PayloadError(
+            f"expected {name}, found {_STRUCT}, which is no JSON form of it: {error}"
+        ) from error
 
 
 def _json_decoder(expected: Any, *, optional: bool) -> _Decoder:

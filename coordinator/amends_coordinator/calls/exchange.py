@@ -113,7 +113,8 @@ class Exchange:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
         self._task = None
-        self._end_all(status, answered)
+        if not self._closing:  # a cancellation may also end a stream that is just being opened with an error
+            self._end_all(status, answered)
 
     def _read(self, response: pb.ExchangeResponse) -> None:
         for reply in response.replies:
