@@ -138,7 +138,8 @@ class Participant:
     def serve(self, address: str, *, tls: ServerTls | None = None, grace: float = STOP_GRACE_S) -> None:
         """Serves until SIGTERM or SIGINT, then finishes the calls under way and returns.
 
-        Prints where it listens to standard output. If it cannot start it says why, in one line, and exits with status 1.
+        Prints where it listens to standard output. If it cannot start it says why, in one line, and exits
+        with status 1.
 
         Args:
             address: where to listen, such as "0.0.0.0:50052"; port 0 takes any free one.
