@@ -7,6 +7,7 @@ from amends_coordinator.core.facts import (
     AttemptFailed,
     CompensationStarted,
     Event,
+    Fact,
     SagaCompleted,
     SagaParked,
     StepRejected,
@@ -16,7 +17,7 @@ from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Cause, Direction, Rejection, TurnBack
 from amends_coordinator.store.interface import Append, ConflictError, Store
 
-FACTS = [
+FACTS: list[Fact] = [
     StepSucceeded("s0", 1, PAYLOAD),
     AttemptFailed("s1", Direction.FORWARD, 1, 14, "nobody listens \N{SNOWMAN}", NOW + 0.1),
     StepRejected("s1", 2, Rejection("OUT_OF_STOCK", 'none "left"', {"sku": "\u00e9\U0001f600"})),

@@ -6,11 +6,12 @@ SQL = resources.files(__package__).joinpath("sql")
 
 
 def _parse(script: str) -> dict[str, str]:
-    """Splits a script at the lines ``-- name: ...``; what stands before the first is about all of them."""
+    """Splits a script at the lines ``-- name: ...``; a line of purpose follows each, and what stands before
+    the first is about all of them."""
     found = {}
     for part in script.split("\n-- name: ")[1:]:
-        name, _, statement = part.partition("\n")
-        found[name.strip()] = statement.strip()
+        name, _purpose, statement = part.split("\n", 2)
+        found[name] = statement.strip()
     return found
 
 
