@@ -4,14 +4,14 @@ import asyncio
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 from opentelemetry import trace
 
-from amends import Client, SagaState, Starter
+from amends import Client, Definition, SagaState, Starter
 from benchmarks._work import COMPLETES, IS_COMPENSATED, THREE_STEPS
 from benchmarks._workspace import BenchmarkError
 
@@ -114,6 +114,21 @@ def check_effects(ended: Counter[SagaState], effects: tuple[int, int]) -> None:
         )
 
 
-def rounded(figures: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Leaves of each figure what can be believed."""
-    return {name: float(f"{figure:.4g}") for name, figure in figures}
+async def start_many(client: Client, definition: Definition, count: int) -> None:
+    """Starts so many sagas and returns when all of them are durable, whatever becomes of them."""
+    async with client.starter() as starter, asyncio.TaskGroup() as starts:
+        for _ in range(count):
+            starts.create_task(starter.start(definition, COMPLETES))
+
+
+async def run_many(client: Client, definition: Definition, count: int) -> None:
+    """Runs so many sagas to their end. Raises BenchmarkError if one does not complete."""
+    async with client.starter() as starter, asyncio.TaskGroup() as runs:
+        for _ in range(count):
+            runs.create_task(_complete(starter, definition))
+
+
+async def _complete(starter: Starter, definition: Definition) -> None:
+    started = await starter.start(definition, COMPLETES, wait=PATIENCE_S)
+    if started.state is not SagaState.COMPLETED:
+        raise BenchmarkError(f"saga {started.saga_id} is {started.state}")

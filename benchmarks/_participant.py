@@ -20,7 +20,7 @@ from amends.errors import Fault
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc
 from benchmarks import _tracing
-from benchmarks._work import LAST_STEP, LONG_S, REJECT
+from benchmarks._work import LAST_STEP, LATER_S, LONG_S, REJECT
 from benchmarks._workspace import announce_and_wait
 
 SCHEMA = """
@@ -71,7 +71,7 @@ def build(name: str, folder: Path) -> Participant:
     @participant.action
     def decide_later(content: BytesValue, ctx: Context) -> BytesValue:
         """Is not decided for as long as a benchmark takes."""
-        raise Pending(LONG_S)
+        raise Pending(LATER_S)
 
     @decide_later.compensate
     def forget(content: BytesValue, result: BytesValue | None, ctx: Context) -> None:

@@ -20,6 +20,10 @@ LAST_STEP: Final = "third"
 LONG_S: Final = 3_600.0
 """Seconds that no benchmark takes."""
 
+LATER_S: Final = 55.0
+"""Seconds until an undecided call is asked again: more than a benchmark takes, and less than would have the
+daemon drop the saga from memory."""
+
 PARTICIPANT: Final = "bench"
 """The participant of every step, unless a benchmark needs a second one."""
 
@@ -33,6 +37,26 @@ THREE_STEPS: Final = Definition(
     "three-steps", [Step(name, PARTICIPANT, "apply") for name in ("first", "second", LAST_STEP)]
 )
 """The definition that speed is measured with."""
+
+DECIDED_LATER: Final = Definition(
+    "decided-later",
+    [
+        Step("first", PARTICIPANT, "apply"),
+        Step("second", PARTICIPANT, "decide_later"),
+        Step(LAST_STEP, PARTICIPANT, "apply"),
+    ],
+)
+"""Sagas of it wait, after their first step, until they may ask again."""
+
+NEVER_ANSWERED: Final = Definition(
+    "never-answered",
+    [
+        Step("first", PARTICIPANT, "apply"),
+        Step("second", PARTICIPANT, "never_answer", timeout=LONG_S),
+        Step(LAST_STEP, PARTICIPANT, "apply"),
+    ],
+)
+"""Sagas of it have a call in flight, after their first step."""
 
 
 async def start_participant(

@@ -42,6 +42,7 @@ class Program:
         self.started_at = time.perf_counter()
         self._process = process
         self._log = log
+        self._ended = False
 
     def __repr__(self) -> str:
         return f"<Program {self.name} pid={self.pid} at {self.address or 'nowhere yet'}>"
@@ -61,6 +62,7 @@ class Program:
 
     async def stop(self) -> str:
         """Asks it to end, waits for that, and returns what it had still to say."""
+        self._ended = True
         self.send(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -72,6 +74,7 @@ class Program:
 
     async def kill(self) -> None:
         """Kills it, as a power cut would, and waits until it is gone."""
+        self._ended = True
         self.send(signal.SIGKILL)
         await self._process.wait()
 
@@ -80,15 +83,20 @@ class Program:
         if self._process.returncode is None:
             self._process.send_signal(number)
 
+    def tail(self) -> str:
+        """Returns the end of what it wrote to stderr; nothing if it was ended."""
+        if self._ended:
+            return ""
+        lines = self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").splitlines()
+        return "".join(f"{self.name} | {line}\n" for line in lines)
+
     async def _read_address(self) -> str:
         assert self._process.stdout is not None, "it was started with a pipe"
         async for line in self._process.stdout:
             found = _LISTENING.search(line)
             if found:
                 return found[1].decode()
-        with self._log.open("rb") as log:
-            log.seek(max(0, self._log.stat().st_size - _LOG_TAIL_BYTES))
-            raise BenchmarkError(f"{self.name} ended instead of listening:\n{log.read().decode()}")
+        raise BenchmarkError(f"{self.name} ended instead of listening")
 
 
 class Workspace:
@@ -107,6 +115,8 @@ class Workspace:
     ) -> None:
         try:
             for program in reversed(self._programs):
+                if isinstance(error, Exception):
+                    sys.stderr.write(program.tail())
                 await program.kill()
         finally:
             shutil.rmtree(self.folder)

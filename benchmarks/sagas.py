@@ -10,7 +10,6 @@ the business rows are counted: a benchmark that loses work has no figures.
 
 import argparse
 import cProfile
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import Final
 
 from amends import SagaState
 from benchmarks import _profiler, _raw, _tracing
-from benchmarks._load import Load, Window, check_effects, rounded
+from benchmarks._load import Load, Window, check_effects
 from benchmarks._participant import count_effects
+from benchmarks._report import rounded, show
 from benchmarks._usage import cpu_seconds
 from benchmarks._work import PARTICIPANT, start_daemon, start_participant
 from benchmarks._workspace import Program, Workspace, run
@@ -173,12 +173,7 @@ def main() -> None:
         tracing=given.tracing,
         profile=given.profile,
     )
-    figures = run(measure(options))
-    if given.json:
-        print(json.dumps(figures))
-    else:
-        for name, figure in figures.items():
-            print(f"{name:<36}{figure}")
+    show(run(measure(options)), as_json=given.json)
 
 
 if __name__ == "__main__":
