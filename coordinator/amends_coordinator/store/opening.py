@@ -7,6 +7,7 @@ cut short SQLite notices by itself; damage further inside is met when it is read
 import sqlite3
 from pathlib import Path
 
+from amends import _wal
 from amends_coordinator.store import queries
 from amends_coordinator.store.faults import refused
 from amends_coordinator.store.interface import StoreRefusedError
@@ -24,10 +25,6 @@ enough that callers learn of it before their own patience ends."""
 CACHE_KIB = 16_384
 """Room for the pages that the sagas in flight change again and again."""
 
-WAL_PAGES = 4_000
-"""Pages in the write-ahead log before a commit copies them into the file: 16 MB. Most of them changed many
-times by then and are copied once; the commit that does it takes some tens of milliseconds."""
-
 WAL_KEPT = 64 * 1024 * 1024
 """Bytes of the write-ahead log to keep for reuse; what a burst made beyond this is given back."""
 
@@ -43,6 +40,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         _configure(connection, path)
         _migrate(connection, version)
         _probe(connection)
+        _wal.make_room(connection)
 
 
 def migrations() -> list[str]:
@@ -80,7 +78,6 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")  # a full disk must not stand in the way of a read
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT}")
 
 

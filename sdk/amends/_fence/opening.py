@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from amends import _wal
 from amends._fence import queries
 from amends.errors import StoreError
 
@@ -18,9 +19,6 @@ BUSY_TIMEOUT_S: Final = 5.0
 
 CACHED_STATEMENTS: Final = 256
 """How many prepared statements to keep: the handlers' and the fence's share the room."""
-
-WAL_PAGES_MAX: Final = 4000
-"""Pages in the log before a commit copies them into the file: 16 MB, so that commits seldom pay for it."""
 
 
 def open_connection(path: Path, schema: str) -> sqlite3.Connection:
@@ -39,6 +37,7 @@ def open_connection(path: Path, schema: str) -> sqlite3.Connection:
         _configure(connection, path)
         _make_fence(connection, path)
         _make_tables(connection, path, schema)
+        _wal.make_room(connection)
     except sqlite3.Error as error:
         connection.close()
         raise StoreError(_explained(path, error)) from error
@@ -55,7 +54,6 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     # FULL syncs at every commit: an answer that was given must survive a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
 
 
 def _make_fence(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Makes room in a SQLite database's write-ahead log before it is needed."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+PAGES_MAX: Final = 4000
+"""Pages in the log before a commit copies them into the file: 16 MB. Most of them changed many times by then
+and are copied once; the commit that does it takes some tens of milliseconds."""
+
+_PAGE_BYTES: Final = 4096
+_FEW_PAGES: Final = 10
+
+
+def make_room(connection: sqlite3.Connection) -> None:
+    """Lengthens the log to its full size, so that commits write over it instead of adding to it.
+
+    A commit that makes its file longer has the file system write its own log too, and takes twice as
+    long. What is written here is never committed: with hardly any cache SQLite puts it into the log at
+    once, and the next transaction writes over it. Takes some tens of milliseconds; where there is no room
+    for it, commits are slower and that is all.
+
+    Raises:
+        sqlite3.Error: the database cannot be written for another reason.
+    """
+    (cache,) = connection.execute("PRAGMA cache_size").fetchone()
+    connection.execute(f"PRAGMA wal_autocheckpoint = {PAGES_MAX}")
+    connection.execute(f"PRAGMA cache_size = {_FEW_PAGES}")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE amends_ballast (bytes BLOB)")
+        connection.execute("INSERT INTO amends_ballast VALUES (zeroblob(?))", (PAGES_MAX * _PAGE_BYTES,))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+            raise
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute(f"PRAGMA cache_size = {cache}")
