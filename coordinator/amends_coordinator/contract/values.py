@@ -49,19 +49,25 @@ def optional_moment(message: Message, field: str) -> float | None:
 
 
 def duration_to_proto(seconds: float) -> duration_pb2.Duration:
-    """Turns seconds into a duration of whole nanoseconds."""
-    whole, rest = divmod(round(seconds * 1e9), 1_000_000_000)
-    return duration_pb2.Duration(seconds=whole, nanos=rest)
+    """Turns seconds into a duration of whole microseconds."""
+    message = duration_pb2.Duration()
+    fill_duration(message, seconds)
+    return message
 
 
 def fill_duration(message: duration_pb2.Duration, seconds: float) -> None:
     """Writes seconds into a duration that is part of another message."""
-    message.seconds, message.nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    whole, rest = divmod(round(seconds * 1e6), 1_000_000)
+    message.seconds, message.nanos = whole, rest * 1000
 
 
 def duration_from_proto(message: duration_pb2.Duration) -> float:
-    """Turns a duration into seconds."""
-    return message.seconds + message.nanos / 1e9
+    """Turns a duration into seconds, whole microseconds.
+
+    A float cannot hold nanoseconds over months; what it cannot hold would change each time it is stored and
+    read, and a repeated start would no longer be the same start.
+    """
+    return (message.seconds * 1_000_000 + message.nanos // 1000) / 1e6
 
 
 def rejection_to_proto(rejection: Rejection) -> participant_pb2.Rejected:
