@@ -59,6 +59,11 @@ class Story:
         _COMMANDS[word](self, rest)
         return self.trace
 
+    @property
+    def state(self) -> str:
+        """Names where the saga is now."""
+        return self.saga.state.name
+
     # Telling the story
 
     def step(self, words: list[str]) -> None:
