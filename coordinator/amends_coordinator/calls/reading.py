@@ -49,6 +49,9 @@ DEFINITE = frozenset(
 MAX_PAYLOAD = 1 << 20
 """Bytes of a result: larger ones belong in a store of their own, with a reference in the saga."""
 
+MAX_REASON = 63
+"""Characters kept of a participant's reason: as many as google.rpc.ErrorInfo allows."""
+
 MAX_WORDS = 1_024
 """Characters kept of a participant's message: it is stored in every log that it fails."""
 
@@ -69,7 +72,7 @@ def read_try(response: pb.TryResponse) -> Outcome:
     if which == "rejected":
         rejection = rejection_from_proto(response.rejected)
         reason = rejection.reason or "UNSPECIFIED"
-        return Rejected(Rejection(reason[:63], rejection.message[:MAX_WORDS], rejection.metadata))
+        return Rejected(Rejection(reason[:MAX_REASON], rejection.message[:MAX_WORDS], rejection.metadata))
     if which == "pending":
         return _read_pending(response.pending)
     return _broken("a TryResponse without an outcome that this version knows")
@@ -84,7 +87,7 @@ def read_compensate(response: pb.CompensateResponse) -> Outcome:
         return _read_pending(response.pending)
     if which == "refused":
         refusal = refusal_from_proto(response.refused)
-        return Refused(Refusal(refusal.reason[:63] or "UNSPECIFIED", refusal.message[:MAX_WORDS]))
+        return Refused(Refusal(refusal.reason[:MAX_REASON] or "UNSPECIFIED", refusal.message[:MAX_WORDS]))
     return _broken("a CompensateResponse without an outcome that this version knows")
 
 
@@ -106,21 +109,28 @@ def read_status(direction: Direction, status: status_pb2.Status) -> Outcome:
     message = status.message[:MAX_WORDS]
     if status.code not in DEFINITE:
         return Unknown(status.code, message or code_name(status.code), retry_after)
-    reason = info.reason if info is not None and info.reason else code_name(status.code)
+    reason = info.reason[:MAX_REASON] if info is not None and info.reason else code_name(status.code)
     if direction is Direction.BACKWARD:
         return Refused(Refusal(reason, message))
     return Rejected(Rejection(reason, message, dict(info.metadata) if info is not None else {}))
 
 
 def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
-    """Turns the error of an RPC into its status, with the details that rich errors carry."""
+    """Turns the error of an RPC into its status, with the details that rich errors carry.
+
+    Where those name another code, something on the way has failed the call for a reason of its own: the code
+    of the RPC holds, and they do not belong to it.
+    """
+    code = error.code().value[0]
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
             try:
-                return status_pb2.Status.FromString(value)
+                rich = status_pb2.Status.FromString(value)
             except DecodeError:
                 break
-    return status_pb2.Status(code=error.code().value[0], message=error.details() or "")
+            if rich.code == code:
+                return rich
+    return status_pb2.Status(code=code, message=error.details() or "")
 
 
 def too_large(direction: Direction, size: int) -> Outcome:
@@ -141,11 +151,14 @@ def _read_details(
 ) -> tuple[error_details_pb2.ErrorInfo | None, float]:
     info, retry_after = None, 0.0
     for detail in details:
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            info = error_details_pb2.ErrorInfo.FromString(detail.value)
-        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
-            retry_after = min(max(duration_from_proto(delay), 0.0), MAX_RETRY_AFTER)
+        try:
+            if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+                info = error_details_pb2.ErrorInfo.FromString(detail.value)
+            elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
+                retry_after = min(max(duration_from_proto(delay), 0.0), MAX_RETRY_AFTER)
+        except DecodeError:
+            continue  # the code says what matters; rubbish beside it is passed over
     return info, retry_after
 
 
