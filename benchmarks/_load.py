@@ -31,6 +31,10 @@ class Window:
     cpu_seconds: dict[str, float]
     """Processor time of each process during the window."""
 
+    def __add__(self, other: "Window") -> "Window":
+        used = {name: seconds + other.cpu_seconds[name] for name, seconds in self.cpu_seconds.items()}
+        return Window(self.seconds + other.seconds, self.latencies + other.latencies, used)
+
     @property
     def sagas(self) -> int:
         """Sagas that ended in the window."""

@@ -30,7 +30,7 @@ SELECT
     ),
     definition_name, state, create_time, create_time + 20000, '',
     json_object('customer', 'customer-' || (n % :customers))
-FROM timed JOIN templates ON number = n % (SELECT count(*) FROM templates)
+FROM timed JOIN templates ON number = n / :customers % (SELECT count(*) FROM templates)
 ORDER BY n
 """
 

@@ -20,7 +20,7 @@ from amends.errors import Fault
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc
 from benchmarks import _tracing
-from benchmarks._work import LAST_STEP, LATER_S, LONG_S, REJECT
+from benchmarks._work import LAST_STEP, LATER_S, REJECT
 from benchmarks._workspace import announce_and_wait
 
 SCHEMA = """
@@ -75,16 +75,6 @@ def build(name: str, folder: Path) -> Participant:
 
     @decide_later.compensate
     def forget(content: BytesValue, result: BytesValue | None, ctx: Context) -> None:
-        """Has nothing to undo."""
-
-    @participant.action(external=True)
-    async def never_answer(content: BytesValue, ctx: Context) -> BytesValue:
-        """Keeps the call in flight for as long as a benchmark takes."""
-        await asyncio.sleep(LONG_S)
-        return content
-
-    @never_answer.compensate
-    async def abandon(content: BytesValue, result: BytesValue | None, ctx: Context) -> None:
         """Has nothing to undo."""
 
     return participant

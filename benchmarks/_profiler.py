@@ -56,8 +56,9 @@ class _Profiler:
 
     def start(self, number: int, frame: object) -> None:
         """Begins with the main thread; the others follow at the next function they call."""
-        self._started.set()
-        self._begin()
+        if not self._started.is_set():
+            self._started.set()
+            self._begin()
 
     def watch_threads(self) -> None:
         """Has every thread that is made from now on look out for the start."""

@@ -7,6 +7,7 @@ runs as a process of its own (``python -m benchmarks._raw``), the client in the 
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,11 +45,11 @@ async def measure(address: str, seconds: float) -> Raw:
     return Raw(calls_per_second=len(many) / elapsed, p50_ms=statistics.median(single) * 1e3)
 
 
-def mean(first: Raw, second: Raw) -> Raw:
-    """The middle of two measurements, one before and one after what they are the yardstick of."""
+def mean(measured: Sequence[Raw]) -> Raw:
+    """The middle of some measurements, taken before and after what they are the yardstick of."""
     return Raw(
-        calls_per_second=(first.calls_per_second + second.calls_per_second) / 2,
-        p50_ms=(first.p50_ms + second.p50_ms) / 2,
+        calls_per_second=statistics.mean(raw.calls_per_second for raw in measured),
+        p50_ms=statistics.mean(raw.p50_ms for raw in measured),
     )
 
 

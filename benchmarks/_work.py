@@ -27,6 +27,9 @@ daemon drop the saga from memory."""
 PARTICIPANT: Final = "bench"
 """The participant of every step, unless a benchmark needs a second one."""
 
+SILENT: Final = "silent"
+"""The participant that never answers."""
+
 COMPLETES: Final = BytesValue(value=b"accept".ljust(CONTENT_BYTES, b"."))
 """The input of a saga that completes."""
 
@@ -52,7 +55,7 @@ NEVER_ANSWERED: Final = Definition(
     "never-answered",
     [
         Step("first", PARTICIPANT, "apply"),
-        Step("second", PARTICIPANT, "never_answer", timeout=LONG_S),
+        Step("second", SILENT, "apply", timeout=LONG_S),
         Step(LAST_STEP, PARTICIPANT, "apply"),
     ],
 )

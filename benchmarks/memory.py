@@ -20,6 +20,7 @@ from benchmarks._work import (
     DECIDED_LATER,
     NEVER_ANSWERED,
     PARTICIPANT,
+    SILENT,
     THREE_STEPS,
     start_daemon,
     start_participant,
@@ -47,14 +48,17 @@ async def measure(sagas: int) -> dict[str, object]:
 async def _bytes_per_saga(definition: Definition, sagas: int) -> float:
     async with Workspace() as workspace:
         participant = await start_participant(workspace)
+        silent = await workspace.start(SILENT, "benchmarks._silent")
         # As many calls in flight as sagas: one that waits for its turn takes less than one that was sent.
-        daemon = await start_daemon(workspace, participant, options=("--max-calls-in-flight", str(sagas)))
+        daemon = await start_daemon(
+            workspace, participant, silent, options=("--max-calls-in-flight", str(sagas))
+        )
         async with Client(daemon.address) as client:
             await run_many(client, THREE_STEPS, WARM_UP_SAGAS)
-            await wait_until_quiet(daemon, participant)
+            await wait_until_quiet(daemon, participant, silent)
             before = memory_bytes(daemon.pid)
             await start_many(client, definition, sagas)
-            await wait_until_quiet(daemon, participant)
+            await wait_until_quiet(daemon, participant, silent)
             after = memory_bytes(daemon.pid)
             first_steps = count_effects(workspace.folder, PARTICIPANT)[0] - 3 * WARM_UP_SAGAS
             running = await _count_running(client)

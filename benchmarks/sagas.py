@@ -3,9 +3,9 @@
 ``python -m benchmarks.sagas --seconds 10 --concurrency 128 --json``
 
 The work: three steps of 200 bytes each; the daemon, one participant with a fence and a business row on SQLite
-with synchronous=FULL, and the load, a process each. Raw calls are measured right before and right after, and
-their mean is the yardstick; where the two differ much, the machine was not the same all the time. In the end
-the business rows are counted: a benchmark that loses work has no figures.
+with synchronous=FULL, and the load, a process each. Sagas and raw calls take turns, and the mean of the raw
+calls is the yardstick; where they differ much, the machine was not the same all the time. In the end the
+business rows are counted: a benchmark that loses work has no figures.
 """
 
 import argparse
@@ -24,11 +24,14 @@ from benchmarks._usage import cpu_seconds
 from benchmarks._work import PARTICIPANT, start_daemon, start_participant
 from benchmarks._workspace import Program, Workspace, run
 
-WARM_UP_SHARE: Final = 0.3
-"""The warm-up as a share of the window: connections, caches and the first growth of the files."""
+ROUNDS: Final = 3
+"""Turns that sagas and raw calls take; raw calls have one more, so that they come first and last."""
 
-RAW_SHARE: Final = 0.2
-"""Each of the two measurements of raw calls, likewise."""
+WARM_UP_SHARE: Final = 0.3
+"""The warm-up of a round as a share of its window: connections, caches and the first growth of the files."""
+
+RAW_SHARE: Final = 0.3
+"""The measurement of raw calls in a round, likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,21 +80,30 @@ async def measure(options: Options) -> dict[str, object]:
             usage=cast.usage,
             on_window=lambda: _begin_profile(cast, options.profile, profile),
         )
-        before = await _raw.measure(cast.raw.address, options.seconds * RAW_SHARE)
         with _tracing.exporting("load", f"http://{cast.collector.address}" if cast.collector else None):
-            window = await load.run(options.seconds * WARM_UP_SHARE, options.seconds)
-        profile.disable()
-        after = await _raw.measure(cast.raw.address, options.seconds * RAW_SHARE)
+            window, raw = await _take_turns(cast, load, options.seconds / ROUNDS, profile)
         await cast.daemon.stop()
         await cast.participant.stop()
         check_effects(load.ended, count_effects(workspace.folder, PARTICIPANT))
-        figures = _figures(window, before, after)
+        figures = _figures(window, raw)
         figures["completed"] = load.ended[SagaState.COMPLETED]
         figures["compensated"] = load.ended[SagaState.COMPENSATED]
         if cast.collector:
             figures["spans_per_saga"] = int(await cast.collector.stop()) / load.ended.total()
         _show_profile(workspace.folder, options.profile, profile)
     return figures
+
+
+async def _take_turns(
+    cast: Cast, load: Load, seconds: float, profile: cProfile.Profile
+) -> tuple[Window, list[_raw.Raw]]:
+    raw = [await _raw.measure(cast.raw.address, seconds * RAW_SHARE)]
+    whole = Window(0.0, [], dict.fromkeys(cast.usage(), 0.0))
+    for _ in range(ROUNDS):
+        whole += await load.run(seconds * WARM_UP_SHARE, seconds)
+        profile.disable()
+        raw.append(await _raw.measure(cast.raw.address, seconds * RAW_SHARE))
+    return whole, raw
 
 
 async def _start(workspace: Workspace, options: Options) -> Cast:
@@ -111,8 +123,8 @@ async def _start(workspace: Workspace, options: Options) -> Cast:
     return Cast(raw, daemon, participant, collector)
 
 
-def _figures(window: Window, before: _raw.Raw, after: _raw.Raw) -> dict[str, object]:
-    raw = _raw.mean(before, after)
+def _figures(window: Window, each: list[_raw.Raw]) -> dict[str, object]:
+    raw = _raw.mean(each)
     rate = window.sagas / window.seconds
     p50 = window.percentile_ms(50)
     return {
@@ -122,8 +134,6 @@ def _figures(window: Window, before: _raw.Raw, after: _raw.Raw) -> dict[str, obj
                 ("p50_ms", p50),
                 ("p99_ms", window.percentile_ms(99)),
                 ("raw_unary_calls_per_second", raw.calls_per_second),
-                ("raw_unary_calls_per_second_before", before.calls_per_second),
-                ("raw_unary_calls_per_second_after", after.calls_per_second),
                 ("ratio", rate / raw.calls_per_second),
                 ("raw_unary_p50_ms", raw.p50_ms),
                 ("p50_in_raw_calls", p50 / raw.p50_ms),
@@ -132,6 +142,7 @@ def _figures(window: Window, before: _raw.Raw, after: _raw.Raw) -> dict[str, obj
         "cpu_ms_per_saga": rounded(
             (name, used / window.sagas * 1e3) for name, used in window.cpu_seconds.items()
         ),
+        "raw_unary_calls_per_second_each": [round(one.calls_per_second) for one in each],
         "sagas": window.sagas,
     }
 
