@@ -3,7 +3,7 @@
 Every list is read from an index that has the newest sagas at its end; where several states are wanted there
 is one range of the index for each, and the ranges are merged. So a page costs what the page holds, however
 many sagas there are, unless a further condition leaves out most of what the index finds: a label that many
-sagas have with a state that few are in.
+sagas have, with a definition that few of them have.
 """
 
 import heapq
@@ -41,7 +41,7 @@ def _ranges(condition: Filter) -> list[tuple[str, dict[str, Any]]]:
     """Chooses the index ranges to read, by the condition that probably leaves the fewest sagas."""
     if condition.needs_attention:
         return [(queries.LIST_BY_ATTENTION, {})]
-    if condition.labels:
+    if condition.labels and any(state.ended for state in _states(condition)):
         name, value = next(iter(condition.labels.items()))
         return [(queries.LIST_BY_LABEL, {"label_name": name, "label_value": value})]
     return [

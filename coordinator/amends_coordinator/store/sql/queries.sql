@@ -71,7 +71,7 @@ FROM sagas
 WHERE id = :saga_id;
 
 -- name: list_by_state
--- Lists sagas in one state, the newest first.
+-- Lists sagas in one state that meet all other conditions, the newest first.
 SELECT id, definition_name, state, create_time, end_time, needs_attention, labels
 FROM sagas INDEXED BY sagas_by_state
 WHERE
@@ -79,6 +79,12 @@ WHERE
     AND create_time BETWEEN :created_from AND :before_time
     AND (create_time, id) < (:before_time, :before_id)
     AND (:definition_name = '' OR definition_name = :definition_name)
+    AND NOT EXISTS (
+        SELECT 1 FROM json_each(:labels) AS wanted
+        WHERE (wanted.key, wanted.value) NOT IN (
+            SELECT label.key, label.value FROM json_each(sagas.labels) AS label
+        )
+    )
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
