@@ -2,17 +2,21 @@
 
 import json
 import logging
-import os
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
-from wsgiref.simple_server import WSGIServer
+
+from amends._participant.tracing.setting import asked_for
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.trace import TracerProvider
+    from wsgiref.simple_server import WSGIServer
 
+    from prometheus_client import CollectorRegistry
+
+    from amends._participant.tracing.provider import ExportingProvider
+
+_LIBRARIES = ("asyncio", "grpc", "opentelemetry")
 _KNOWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -54,70 +58,55 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logs(form: str, level: str, stream: TextIO = sys.stderr) -> None:
-    """Sends the log records of Amends to a stream, as ``text`` or ``json``, from a level on."""
+    """Sends the log records of Amends to a stream, as ``text`` or ``json``, from a level on.
+
+    Of the libraries that it is made of, warnings and errors go there too, in the same form.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    for name in ("amends", "amends_coordinator"):
+    levels = dict.fromkeys(("amends", "amends_coordinator"), level.upper())
+    for name, least in {**levels, **dict.fromkeys(_LIBRARIES, "WARNING")}.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
-        logger.setLevel(level.upper())
+        logger.setLevel(least)
         logger.propagate = False
 
 
-def tracing_wanted() -> bool:
-    """Whether the standard variables ask for traces.
+def tracer_provider(service: str) -> "ExportingProvider | None":
+    """Makes the tracer provider that the standard OTEL_* variables ask for; None if they ask for none.
 
-    They do if an exporter is named (OTEL_TRACES_EXPORTER) or an endpoint is (OTEL_EXPORTER_OTLP_ENDPOINT, or
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT), and OTEL_SDK_DISABLED is not true.
+    The service is named by OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES, or as given.
     """
-    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
-    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").lower()
-    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    return exporter != "none" and (exporter != "" or any(os.environ.get(name) for name in endpoints))
-
-
-def tracer_provider(service: str) -> "TracerProvider | None":
-    """Makes the tracer provider that the standard variables ask for; None if they ask for none.
-
-    The service is named by OTEL_SERVICE_NAME, or as given.
-    """
-    if not tracing_wanted():
+    if not asked_for():
         return None
-    # Imported here: the exporter takes longer to load than the rest of the daemon.
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    # Imported here: the exporter takes as long to load as half of the daemon.
+    from amends._participant.tracing.provider import ExportingProvider
 
-    name = os.environ.get("OTEL_SERVICE_NAME") or service
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider
+    return ExportingProvider(service)
 
 
 @dataclass(slots=True)
 class MetricsServer:
     """Metrics over HTTP, in the form that Prometheus reads."""
 
-    provider: "MeterProvider"
-    server: WSGIServer
+    provider: "CollectorRegistry"
+    server: "WSGIServer"
     address: str
 
     def close(self) -> None:
         """Stops serving."""
         self.server.shutdown()
         self.server.server_close()
-        self.provider.shutdown()
 
 
 def serve_metrics(address: str) -> MetricsServer:
-    """Serves metrics at an address, HOST:PORT. Raises OSError where that cannot be had."""
-    from opentelemetry.exporter.prometheus import PrometheusMetricReader
-    from opentelemetry.sdk.metrics import MeterProvider
-    from prometheus_client import start_http_server
+    """Serves metrics at an address, HOST:PORT, with those of the process. Raises OSError where it cannot."""
+    # Imported here: not everybody has them served.
+    from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, start_http_server
 
     host, _, port = address.rpartition(":")
-    provider = MeterProvider(metric_readers=[PrometheusMetricReader()])
-    server, _ = start_http_server(int(port), addr=host.strip("[]"))
-    return MetricsServer(provider, server, f"{host}:{server.server_port}")
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    server, _ = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
+    return MetricsServer(registry, server, f"{host}:{server.server_port}")

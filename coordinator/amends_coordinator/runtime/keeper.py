@@ -30,6 +30,9 @@ REMOVAL_INTERVAL = 60.0
 REMOVAL_BATCH = 200
 """Sagas removed in one transaction: commits of live sagas wait for it, and must not wait long."""
 
+SURVEY_INTERVAL = 5.0
+"""Seconds between counts of all unfinished sagas: less than lies between two scrapes, 15 s as a rule."""
+
 TROUBLE_DELAY = 1.0
 """Seconds before something that the store failed on is tried again."""
 
@@ -52,6 +55,8 @@ class Keeper:
             tasks.create_task(self._recover())
             tasks.create_task(self._every(SWEEP_INTERVAL, self._sweep))
             tasks.create_task(self._every(REMOVAL_INTERVAL, self._remove))
+            if self._metrics.survey is not None:
+                tasks.create_task(self._every(SURVEY_INTERVAL, self._metrics.survey))
 
     async def _every(self, interval: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

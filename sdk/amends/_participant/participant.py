@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar, overload
 
 from amends._fence import Fence, MemoryFence, SqliteFence
+from amends._participant import tracing
 from amends._participant.action import Action
 from amends._participant.context import Context
 from amends._participant.engine import Engine
@@ -138,6 +139,8 @@ class Participant:
     def serve(self, address: str, *, tls: ServerTls | None = None, grace: float = STOP_GRACE_S) -> None:
         """Serves until SIGTERM or SIGINT, then finishes the calls under way and returns.
 
+        Exports spans where the standard OTEL_* variables ask for it and the extra `tracing` is installed.
+
         Prints where it listens to standard output. If it cannot start it says why, in one line, and exits
         with status 1.
 
@@ -147,7 +150,8 @@ class Participant:
             grace: the seconds to wait for calls under way.
         """
         try:
-            asyncio.run(self._serve(address, tls, grace))
+            with tracing.exporting(self.name):
+                asyncio.run(self._serve(address, tls, grace))
         except StartError as error:
             sys.stderr.write(f"{self.name}: {error}\n")
             raise SystemExit(1) from None

@@ -7,13 +7,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context as TraceContext
 
+from amends._participant.tracing.setting import exporting
+from amends._participant.tracing.traceparent import parent_context
 from amends.errors import Fault
 from amends.v1 import participant_pb2 as pb
 
 _NOT_TRACED: Final = nullcontext()
+_NOTHING: Final = TraceContext()
 
 
 def configured() -> bool:
@@ -61,14 +64,22 @@ def outcome_of(answer: pb.TryResponse | pb.CompensateResponse | Fault) -> str:
 def start_span(
     request: pb.TryRequest | pb.CompensateRequest, traceparent: str
 ) -> tuple[TraceContext, Callable[[pb.TryResponse | pb.CompensateResponse | Fault], None]]:
-    """Begins the server span of a call that came on an exchange; returns its context and what ends it."""
-    parent = propagate.extract({"traceparent": traceparent}) if traceparent else TraceContext()
+    """Begins the server span of a call that came on an exchange; returns its context and what ends it.
+
+    It is named, and described, as the standard instrumentation does for a unary call.
+    """
+    parent = parent_context(traceparent) or _NOTHING
     method = "Try" if isinstance(request, pb.TryRequest) else "Compensate"
     span = trace.get_tracer("amends.participant").start_span(
         f"/amends.v1.Participant/{method}",
         context=parent,
         kind=trace.SpanKind.SERVER,
-        attributes=attributes(request),
+        attributes={
+            "rpc.system": "grpc",
+            "rpc.service": "amends.v1.Participant",
+            "rpc.method": method,
+            **attributes(request),
+        },
     )
 
     def end(answer: pb.TryResponse | pb.CompensateResponse | Fault) -> None:
@@ -78,3 +89,14 @@ def start_span(
         span.end()
 
     return trace.set_span_in_context(span, parent), end
+
+
+__all__ = [
+    "attributes",
+    "configured",
+    "current",
+    "exporting",
+    "outcome_of",
+    "start_span",
+    "within",
+]
