@@ -65,8 +65,10 @@ class SqliteStore:
     async def close(self) -> None:
         """Finishes what was handed in, and gives the file up."""
         try:
-            await self._reader.close()
-            await self._writer.close()  # the last to close empties the write-ahead log
+            try:
+                await self._reader.close()
+            finally:
+                await self._writer.close()  # the last to close empties the write-ahead log
         finally:
             self._owner.release()
 
