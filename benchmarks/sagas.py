@@ -22,7 +22,7 @@ from benchmarks._participant import count_effects
 from benchmarks._report import rounded, show
 from benchmarks._usage import cpu_seconds
 from benchmarks._work import PARTICIPANT, start_daemon, start_participant
-from benchmarks._workspace import Program, Workspace, run
+from benchmarks._workspace import BenchmarkError, Program, Workspace, run
 
 ROUNDS: Final = 3
 """Turns that sagas and raw calls take; raw calls have one more, so that they come first and last."""
@@ -84,6 +84,8 @@ async def measure(options: Options) -> dict[str, object]:
             window, raw = await _take_turns(cast, load, options.seconds / ROUNDS, profile)
         await cast.daemon.stop()
         await cast.participant.stop()
+        if window.sagas < 2:
+            raise BenchmarkError("no two sagas ended; measure longer")
         check_effects(load.ended, count_effects(workspace.folder, PARTICIPANT))
         figures = _figures(window, raw)
         figures["completed"] = load.ended[SagaState.COMPLETED]
