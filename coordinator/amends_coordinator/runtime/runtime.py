@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from google.rpc.code_pb2 import Code
 
 from amends_coordinator.calls.attempt import Attempt
-from amends_coordinator.calls.participant import Participant
+from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.spans import outcome_name
 from amends_coordinator.core import machine
 from amends_coordinator.core.definition import Definition
@@ -48,7 +48,7 @@ class Runtime:
     def __init__(
         self,
         store: Store,
-        participants: Mapping[str, Participant],
+        participants: Mapping[str, Caller],
         timers: Timers,
         metrics: Metrics,
         *,
