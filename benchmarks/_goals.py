@@ -37,7 +37,7 @@ def _tracing_cost(figures: Figures) -> float:
 def _bytes_per_saga(figures: Figures) -> float:
     """The dearer of the two states in which a saga spends its time."""
     memory = figures["memory"]
-    return float(max(memory["bytes_per_saga_called"], memory["bytes_per_saga_waiting"])) / 1024
+    return float(max(memory["bytes_per_saga_called"], memory["bytes_per_saga_waiting"])) / 1_000
 
 
 def _slower_start(figures: Figures) -> float:
@@ -88,7 +88,7 @@ GOALS: Final = (
         needs=frozenset({"memory"}),
         measured=_bytes_per_saga,
         bound=6,
-        unit="KiB",
+        unit="KB",
     ),
     Goal(
         what="after SIGKILL: a new saga accepted",
