@@ -11,8 +11,8 @@ from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction
 from amends_coordinator.timers import Timer
 
-MAX_REQUEST = 4 << 20
-"""Bytes of a call: what any gRPC server takes by default; room for an input and three results of 1 MiB."""
+MAX_REQUEST = (4 << 20) - 2048
+"""Bytes of a call: what any gRPC server takes by default, less the envelope of an Exchange message."""
 
 
 @dataclass(slots=True, eq=False)

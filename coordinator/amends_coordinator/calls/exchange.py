@@ -32,6 +32,11 @@ MAX_BYTES = 1 << 20
 WRITE_PATIENCE = 10.0
 """Seconds that a message may take to be accepted. A peer that stopped reading is given up after that."""
 
+PROBE_TIMEOUT = 1.0
+"""Seconds in which a participant without Exchange says so; to one that has it nothing is sent meanwhile."""
+
+_GARBLED = "the participant sent bytes that are no ExchangeResponse"
+
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.ExchangeRequest, pb.ExchangeResponse]"
 
 
@@ -72,6 +77,9 @@ class Exchange:
         self._closing = False
         self._numbers = 0
         self._sent: dict[int, Attempt] = {}  # sent on the present stream and not answered yet
+        self._carried: pb.ExchangeRequest | None = (
+            None  # begun with a call that the last message had no room for
+        )
 
     def wake(self) -> None:
         """Says that there may be something to send."""
@@ -92,29 +100,53 @@ class Exchange:
 
     async def _run(self) -> None:
         """Lives as long as one stream does."""
+        try:
+            status, answered = await self._use_stream()
+            if status.code == Code.INTERNAL and not answered and await self._is_unimplemented():
+                status.code = Code.UNIMPLEMENTED
+        finally:
+            # Whatever ended this stream, even a mistake of ours: the next one can be opened.
+            self._task = None
+        if not self._closing:  # a cancellation may also end a stream that is just being opened with an error
+            self._end_all(status, answered)
+
+    async def _use_stream(self) -> tuple[status_pb2.Status, bool]:
+        """Writes and reads until the stream ends; tells its status, and whether it ever answered."""
         stream = self._stub.Exchange()
         writer = asyncio.create_task(self._write(stream))
         answered = False
         try:
             async for response in stream:
+                if response is None:  # so grpc.aio hands over what it cannot decode
+                    return status_pb2.Status(code=Code.DATA_LOSS, message=_GARBLED), answered
                 if not answered:
                     answered = True
                     self._opened()
                 self._read(response)
-            status = status_pb2.Status(code=Code.UNAVAILABLE, message="the participant ended the stream")
+            message = "the participant ended the stream"
         except grpc.aio.AioRpcError as error:
-            status = status_of(error)
+            return status_of(error), answered
         except asyncio.CancelledError:
             if not stream.cancelled() or self._closing:
                 raise
-            status = status_pb2.Status(code=Code.UNAVAILABLE, message="the participant stopped reading")
+            message = "the participant stopped reading"
         finally:
             stream.cancel()
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
-        self._task = None
-        if not self._closing:  # a cancellation may also end a stream that is just being opened with an error
-            self._end_all(status, answered)
+        return status_pb2.Status(code=Code.UNAVAILABLE, message=message), answered
+
+    async def _is_unimplemented(self) -> bool:
+        """Asks whether there is an Exchange, by a stream on which nothing is written.
+
+        A participant without one fails the stream at once. Where that meets a message on its way, grpc.aio
+        reports the failed write as INTERNAL and forgets the status; under load it could do so every time.
+        """
+        stream = self._stub.Exchange(timeout=PROBE_TIMEOUT)
+        try:
+            return await stream.code() is grpc.StatusCode.UNIMPLEMENTED
+        finally:
+            stream.cancel()
 
     def _read(self, response: pb.ExchangeResponse) -> None:
         for reply in response.replies:
@@ -137,8 +169,8 @@ class Exchange:
 
     def _gather(self) -> pb.ExchangeRequest | None:
         """Makes one message of what may be sent now; None if that is nothing."""
-        request = pb.ExchangeRequest()
-        size = 0
+        request, self._carried = self._carried or pb.ExchangeRequest(), None
+        size = request.ByteSize()
         while len(request.calls) < MAX_CALLS and size < MAX_BYTES:
             attempt = self._take()
             if attempt is None:
@@ -150,8 +182,11 @@ class Exchange:
                 del request.calls[-1]
                 self._ended(attempt, too_large(attempt.direction, bytes_of_call))
                 continue
-            size += bytes_of_call
             self._sent[attempt.stream_number] = attempt
+            size += bytes_of_call
+            if size > MAX_REQUEST and len(request.calls) > 1:
+                self._carried = pb.ExchangeRequest(calls=[call])
+                del request.calls[-1]
         return request if request.calls else None
 
     def _fill(self, call: pb.ExchangeRequest.Call, attempt: Attempt) -> None:
@@ -166,7 +201,7 @@ class Exchange:
 
     def _end_all(self, status: status_pb2.Status, answered: bool) -> None:
         """Ends what was in flight on a stream that is no more."""
-        sent, self._sent = list(self._sent.values()), {}
+        sent, self._sent, self._carried = list(self._sent.values()), {}, None
         if status.code == Code.UNIMPLEMENTED and not answered:
             self._unimplemented(sent)
             return

@@ -33,6 +33,9 @@ _CHANNEL_OPTIONS = [
     # ping every five minutes; more would be punished by closing the connection.
     ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # A participant may batch replies, each with a result of up to 1 MiB; the default of 4 MiB would break the
+    # stream whenever a few large ones come together.
+    ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.enable_retries", 0),  # retrying is the saga's business, and counted there
 ]
 

@@ -59,8 +59,10 @@ MAX_RETRY_AFTER = 86_400.0
 """Seconds that a participant may ask to be left alone; a day, so that a slip of units cannot bury a saga."""
 
 
-def read_try(response: pb.TryResponse) -> Outcome:
-    """Reads the response of a Try."""
+def read_try(response: pb.TryResponse | None) -> Outcome:
+    """Reads the response of a Try; None is how grpc.aio hands over what it cannot decode."""
+    if response is None:
+        return _broken("bytes that are no TryResponse")
     which = response.WhichOneof("outcome")
     if which == "succeeded":
         succeeded = response.succeeded
@@ -78,8 +80,10 @@ def read_try(response: pb.TryResponse) -> Outcome:
     return _broken("a TryResponse without an outcome that this version knows")
 
 
-def read_compensate(response: pb.CompensateResponse) -> Outcome:
-    """Reads the response of a Compensate."""
+def read_compensate(response: pb.CompensateResponse | None) -> Outcome:
+    """Reads the response of a Compensate; None is how grpc.aio hands over what it cannot decode."""
+    if response is None:
+        return _broken("bytes that are no CompensateResponse")
     which = response.WhichOneof("outcome")
     if which == "compensated":
         return Compensated()
