@@ -1,8 +1,8 @@
 """One life of a coordinator: everything that a crash takes away, and nothing that it leaves."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from amends_coordinator.api.service import CoordinatorService
 from amends_coordinator.api.starting import Starter
@@ -50,7 +50,6 @@ class Process:
             failed: told of an error that must not be: of ours, not of a handler.
         """
         self._callers = callers
-        self._failed = failed
         self.timers = timers
         self.metrics = Metrics()
         # Admission only asks for descriptions, which these callers give as any do.
@@ -62,12 +61,7 @@ class Process:
         registry = Registry(store, admission, timers)
         self._starter = Starter(self.runtime, admission, registry, Spans())
         self.service = CoordinatorService(self.runtime, registry, self._starter)
-        self._tasks = [
-            asyncio.create_task(self.runtime.journal.run()),
-            asyncio.create_task(self._keeper.run()),
-        ]
-        for task in self._tasks:
-            task.add_done_callback(self._ended)
+        self._tasks = [own(self.runtime.journal.run(), failed), own(self._keeper.run(), failed)]
 
     async def until_recovered(self) -> None:
         """Waits until every unfinished saga of the store goes on."""
@@ -99,9 +93,24 @@ class Process:
     async def bury(self) -> None:
         """Waits until nothing of a killed coordinator runs any more."""
         await self._starter.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await until_ended(*self._tasks)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+
+def own(work: Coroutine[Any, Any, None], failed: Callable[[BaseException], None]) -> asyncio.Task[None]:
+    """Starts a task that ends only when it is cancelled; ``failed`` is told of anything else at once."""
+
+    def ended(task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._failed(error)
+            failed(error)
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(ended)
+    return task
+
+
+async def until_ended(*tasks: asyncio.Task[None]) -> None:
+    """Waits for tasks that were cancelled. Raises what else they ended with."""
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result

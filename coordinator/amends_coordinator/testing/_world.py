@@ -1,6 +1,5 @@
 """Everything behind a LocalCoordinator while it is open."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Final
@@ -13,7 +12,7 @@ from amends_coordinator.testing._channel import LocalChannel
 from amends_coordinator.testing._errors import StuckError
 from amends_coordinator.testing._faults import Faults
 from amends_coordinator.testing._network import LocalCaller, Network
-from amends_coordinator.testing._process import Process
+from amends_coordinator.testing._process import Process, own, until_ended
 from amends_coordinator.testing._time import JumpingTime
 
 STUCK_SHOWN: Final = 3
@@ -30,7 +29,8 @@ class World:
         self.channel = LocalChannel(self.time)
         self._network = Network(participants, faults, self.time, self.crash)
         self._process = self._begin()
-        self._clock = asyncio.create_task(self.time.run())
+        self._clock = own(self.time.run(), self.channel.fail)
+        self._closing = False
 
     @classmethod
     async def open(
@@ -50,6 +50,8 @@ class World:
 
     async def crash(self) -> None:
         """Kills the coordinator and starts the next one, which recovers from the store."""
+        if self._closing:
+            return
         old, self._process = self._process, self._replace()
         await old.bury()
         await self._process.until_recovered()
@@ -74,17 +76,18 @@ class World:
         return process
 
     async def _close(self) -> None:
+        self._closing = True
         self._clock.cancel()
-        await asyncio.gather(self._clock, return_exceptions=True)
         # What a participant is at is finished, so that no test leaves half of something behind.
         self._process.hold()
         self._network.lose_travelling()
         await self._process.until_quiet()
         self._process.kill()
         await self.channel.close()
-        await self._process.bury()
         await self._network.close()
         self.time.drop(self._process.timers)
+        await self._process.bury()
+        await until_ended(self._clock)
 
     # The end that does not come
 

@@ -1,0 +1,148 @@
+"""Whole sagas in one process: what they come to, and what an operator can do."""
+
+from pathlib import Path
+
+import pytest
+from kit_shop import DECIDED, INPUT, ORDER, Shop
+
+from amends import (
+    Cause,
+    Definition,
+    EventKind,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    SagaState,
+    Step,
+    StepState,
+)
+from amends.errors import UsageError
+from amends_coordinator.testing import LocalCoordinator
+
+
+async def test_a_saga_completes(coordinator: LocalCoordinator, shop: Shop) -> None:
+    saga = await coordinator.run(ORDER, INPUT)
+    assert saga.state is SagaState.COMPLETED
+    assert saga.result("reserve", str) == "reservation of tea"
+    assert shop.done == ["reserve", "charge", "ship"]
+
+
+async def test_p6_a_refused_saga_is_compensated_in_reverse(coordinator: LocalCoordinator, shop: Shop) -> None:
+    shop.address_known = False
+    saga = await coordinator.run(ORDER, INPUT)
+    assert saga.state is SagaState.COMPENSATED
+    assert saga.turn_back is not None
+    assert saga.turn_back.reason == "ADDRESS_UNKNOWN"
+    assert shop.done == ["reserve", "charge", "refund", "release"]
+
+
+async def test_p12_a_refused_compensation_parks_the_saga_until_it_is_resolved(
+    coordinator: LocalCoordinator, shop: Shop
+) -> None:
+    shop.address_known = shop.refundable = False
+    saga = await coordinator.run(ORDER, INPUT)
+    assert saga.state is SagaState.PARKED
+    assert saga.steps["charge"].state is StepState.REFUSED
+    await coordinator.resolve(saga.id, "charge", "COMPENSATED", reason="paid back in cash")
+    assert (await coordinator.wait(saga.id)).state is SagaState.COMPENSATED
+
+
+async def test_a_parked_saga_goes_on_when_it_is_retried(coordinator: LocalCoordinator, shop: Shop) -> None:
+    shop.address_known = False
+    saga = await coordinator.run(DECIDED, INPUT)
+    assert saga.state is SagaState.PARKED
+    shop.address_known = True
+    await coordinator.retry(saga.id, reason="the address was found")
+    # The participant's fence remembers the rejection, so a person has to say what is true.
+    saga = await coordinator.wait(saga.id)
+    assert saga.state is SagaState.PARKED
+    await coordinator.resolve(saga.id, "ship", "SUCCEEDED", reason="sent by hand", result="parcel 7")
+    saga = await coordinator.wait(saga.id)
+    assert saga.state is SagaState.COMPLETED
+    assert saga.result("ship", str) == "parcel 7"
+
+
+async def test_a_saga_can_be_cancelled_while_it_waits(coordinator: LocalCoordinator, shop: Shop) -> None:
+    shop.pendings = 1_000_000
+    saga = await coordinator.start(ORDER, INPUT)
+    await coordinator.advance(2 * 3_600)
+    await coordinator.cancel(saga.id, reason="changed their mind")
+    saga = await coordinator.wait(saga.id)
+    assert saga.state is SagaState.COMPENSATED
+    assert saga.turn_back is not None
+    assert saga.turn_back.cause is Cause.CANCELLED
+    with pytest.raises(NotFound):
+        await coordinator.cancel("another")
+
+
+async def test_events_are_watched_as_they_happen(coordinator: LocalCoordinator) -> None:
+    saga = await coordinator.start(ORDER, INPUT)
+    kinds = [event.kind async for event in coordinator.watch(saga.id)]
+    assert kinds == [EventKind.SAGA_STARTED, *[EventKind.STEP_SUCCEEDED] * 3, EventKind.SAGA_COMPLETED]
+    assert [event.kind for event in await coordinator.history(saga.id)] == kinds
+    with pytest.raises(FailedPrecondition):
+        await coordinator.cancel(saga.id)
+
+
+async def test_sagas_run_by_the_name_of_a_definition_and_are_listed(coordinator: LocalCoordinator) -> None:
+    await coordinator.register(ORDER)
+    saga = await coordinator.run("order", INPUT, labels={"customer": "ada"})
+    assert [found.id async for found in coordinator.list(labels={"customer": "ada"})] == [saga.id]
+
+
+async def test_a_starter_starts_many(coordinator: LocalCoordinator, shop: Shop) -> None:
+    async with coordinator.starter() as starter:
+        started = [await starter.start(ORDER, INPUT, wait=5.0) for _ in range(10)]
+    assert {each.state for each in started} == {SagaState.COMPLETED}
+    assert shop.done.count("charge") == 10
+
+
+async def test_a_definition_is_checked_against_the_participants(coordinator: LocalCoordinator) -> None:
+    with pytest.raises(InvalidArgument, match="known participants: inventory, payments, shipping"):
+        await coordinator.start(Definition("d", [Step("a", "nobody", "act")]))
+    with pytest.raises(InvalidArgument, match="it offers: charge"):
+        await coordinator.start(Definition("d", [Step("a", "payments", "chrage")]))
+
+
+async def test_p10_the_same_start_is_the_same_saga(coordinator: LocalCoordinator, shop: Shop) -> None:
+    first = await coordinator.run(ORDER, INPUT, saga_id="s-1")
+    assert (await coordinator.run(ORDER, INPUT, saga_id="s-1")).sequence == first.sequence
+    assert shop.done.count("charge") == 1
+
+
+async def test_participants_may_keep_files(shop: Shop, tmp_path: Path) -> None:
+    """Effects are then real rows, and a duplicate leaves one."""
+    async with LocalCoordinator(*shop.participants(f"sqlite:///{tmp_path}/payments.db")) as coordinator:
+        coordinator.faults.deliver_twice("payments", "charge")
+        assert (await coordinator.run(ORDER, INPUT)).completed
+        assert shop.done.count("charge") == 1
+
+
+async def test_it_must_be_entered(shop: Shop) -> None:
+    coordinator = LocalCoordinator(*shop.participants())
+    assert repr(coordinator) == "LocalCoordinator(inventory, payments, shipping)"
+    with pytest.raises(UsageError, match="enter it with"):
+        await coordinator.get("s")
+
+
+async def test_two_participants_of_one_name_are_a_mistake(shop: Shop) -> None:
+    with pytest.raises(UsageError, match="two participants 'payments'"):
+        LocalCoordinator(shop.payments(), shop.payments())
+
+
+async def test_a_participant_that_is_open_already_is_a_mistake(shop: Shop) -> None:
+    """And those that were opened before it are closed again."""
+    inventory, payments, _ = shop.participants()
+    async with payments:
+        with pytest.raises(UsageError, match="'payments' is open already"):
+            await LocalCoordinator(inventory, payments).__aenter__()
+    assert "closed" in repr(inventory)
+
+
+async def test_leaving_in_the_middle_of_a_saga_is_clean(shop: Shop) -> None:
+    shop.pendings = 1
+    async with LocalCoordinator(*shop.participants()) as coordinator:
+        coordinator.faults.delay("payments", "charge", 5.0)
+        await coordinator.start(ORDER, INPUT)
+        await coordinator.advance(1.0)
+    assert shop.done == ["reserve"]
