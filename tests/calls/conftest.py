@@ -34,8 +34,8 @@ async def connect() -> AsyncIterator[Connect]:
     """Makes callers, and closes them after the test."""
     rigs: list[Rig] = []
 
-    def make(server: FakeParticipant, **options: int) -> Rig:
-        rigs.append(Rig(server.address, **options))
+    def make(server: FakeParticipant, limit: int = 100) -> Rig:
+        rigs.append(Rig(server.address, limit=limit))
         return rigs[-1]
 
     yield make

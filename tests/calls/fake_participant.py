@@ -55,7 +55,7 @@ class FakeParticipant:
         self.garbage = b""  # sent on a stream in place of replies
         self.extra: list[pb.ExchangeResponse.Reply] = []  # sent along with every reply
         self.broken = asyncio.Event()  # fails the streams that are open
-        self.break_code = grpc.StatusCode.UNAVAILABLE
+        self.break_code: grpc.StatusCode | None = grpc.StatusCode.UNAVAILABLE  # None ends them without error
         self.reads = True
         self.port = 0
         self._server: grpc.aio.Server | None = None
@@ -78,7 +78,7 @@ class FakeParticipant:
             self._server = None
 
     def _handlers(self) -> grpc.GenericRpcHandler:
-        methods = {
+        methods: dict[str, Any] = {
             "Try": grpc.unary_unary_rpc_method_handler(self._unary, pb.TryRequest.FromString),
             "Compensate": grpc.unary_unary_rpc_method_handler(self._unary, pb.CompensateRequest.FromString),
             "Describe": grpc.unary_unary_rpc_method_handler(self._describe, pb.DescribeRequest.FromString),
@@ -105,21 +105,20 @@ class FakeParticipant:
         if not self.exchange:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no Exchange here")
         replies: asyncio.Queue[pb.ExchangeResponse.Reply | None] = asyncio.Queue()
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._read(requests, replies, group)),
-                group.create_task(self._break(replies)),
-            ]
-            try:
-                while (reply := await replies.get()) is not None:
-                    message = pb.ExchangeResponse(replies=[reply, *self.extra])
-                    while not replies.empty() and (more := replies.get_nowait()) is not None:
-                        message.replies.append(more)
-                    yield self.garbage or message.SerializeToString()
-            finally:
-                for task in tasks:
-                    task.cancel()
-        await context.abort(self.break_code, "the stream was broken by the test")
+        tasks: list[asyncio.Task[None]] = []
+        tasks.append(asyncio.create_task(self._read(requests, replies, tasks)))
+        tasks.append(asyncio.create_task(self._break(replies)))
+        try:
+            while (reply := await replies.get()) is not None:
+                message = pb.ExchangeResponse(replies=[reply, *self.extra])
+                while not replies.empty() and (more := replies.get_nowait()) is not None:
+                    message.replies.append(more)
+                yield self.garbage or message.SerializeToString()
+        finally:
+            for task in tasks:
+                task.cancel()
+        if self.break_code is not None:
+            await context.abort(self.break_code, "the stream was broken by the test")
 
     async def _break(self, replies: "asyncio.Queue[Any]") -> None:
         await self.broken.wait()
@@ -129,7 +128,7 @@ class FakeParticipant:
         self,
         requests: AsyncIterator[pb.ExchangeRequest],
         replies: "asyncio.Queue[Any]",
-        group: asyncio.TaskGroup,
+        tasks: list[asyncio.Task[None]],
     ) -> None:
         if not self.reads:
             await asyncio.Event().wait()
@@ -137,7 +136,7 @@ class FakeParticipant:
             self.batches.append(len(request.calls))
             for call in request.calls:
                 self.calls.append(call)
-                group.create_task(self._reply(call, replies))
+                tasks.append(asyncio.create_task(self._reply(call, replies)))
 
     async def _reply(self, call: pb.ExchangeRequest.Call, replies: "asyncio.Queue[Any]") -> None:
         request: Request = getattr(call, call.WhichOneof("request") or "")
@@ -158,12 +157,12 @@ class FakeParticipant:
 class Rig:
     """The coordinator's side: a participant to be called, and what its attempts came to."""
 
-    def __init__(self, address: str, *, name: str = "payments", limit: int = 100) -> None:
+    def __init__(self, address: str, *, limit: int = 100) -> None:
         self.timers = Timers(asyncio.get_running_loop())
         self.opened = 0
         self.ends: list[tuple[str, Outcome]] = []
         self.participant = Participant(
-            Endpoint(name=name, address=address), self.timers, Spans(), limit=limit, opened=self._opened
+            Endpoint(name="payments", address=address), self.timers, Spans(), limit=limit, opened=self._opened
         )
 
     def _opened(self) -> None:

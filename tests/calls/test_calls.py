@@ -230,7 +230,7 @@ async def test_a_participant_that_is_not_there_is_named(way: str, serve: Serve, 
         outcome = await rig.call()
         assert isinstance(outcome, Unknown)
         assert outcome.code == Code.UNAVAILABLE
-    assert server.address in outcome.message
+        assert server.address in outcome.message
 
 
 async def test_calls_flow_again_once_a_participant_is_back(way: str, serve: Serve, connect: Connect) -> None:

@@ -7,6 +7,7 @@ for a batch, and under load the batches grow by themselves.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import grpc
@@ -75,6 +76,7 @@ class Exchange:
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._given_up = False  # the present stream, by us
         self._numbers = 0
         self._sent: dict[int, Attempt] = {}  # sent on the present stream and not answered yet
         self._carried: pb.ExchangeRequest | None = (
@@ -112,6 +114,7 @@ class Exchange:
 
     async def _use_stream(self) -> tuple[status_pb2.Status, bool]:
         """Writes and reads until the stream ends; tells its status, and whether it ever answered."""
+        self._given_up = False
         stream = self._stub.Exchange()
         writer = asyncio.create_task(self._write(stream))
         answered = False
@@ -127,7 +130,7 @@ class Exchange:
         except grpc.aio.AioRpcError as error:
             return status_of(error), answered
         except asyncio.CancelledError:
-            if not stream.cancelled() or self._closing:
+            if not self._given_up:
                 raise
             message = "the participant stopped reading"
         finally:
@@ -161,11 +164,16 @@ class Exchange:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            patience = self._timers.at(self._timers.now() + WRITE_PATIENCE, stream.cancel)
+            patience = self._timers.at(self._timers.now() + WRITE_PATIENCE, partial(self._give_up, stream))
             try:
                 await stream.write(request)
             finally:
                 patience.cancel()
+
+    def _give_up(self, stream: Stream) -> None:
+        """Ends a stream on which nothing moves; the reader learns of it as a cancellation."""
+        self._given_up = True
+        stream.cancel()
 
     def _gather(self) -> pb.ExchangeRequest | None:
         """Makes one message of what may be sent now; None if that is nothing."""
