@@ -68,6 +68,8 @@ class Timers:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
+        for _, _, timer in self._heap:
+            timer.callback = None
         self._heap.clear()
         self._cancelled = 0
 
@@ -80,12 +82,15 @@ class Timers:
     def _fire(self) -> None:
         self._wake = None
         now = self.now()
-        while self._heap and self._heap[0][0] <= now:
-            _, _, timer = heapq.heappop(self._heap)
-            callback, timer.callback = timer.callback, None
-            if callback is None:
-                self._cancelled -= 1
-            else:
-                callback()
-        if self._heap and (self._wake is None or self._heap[0][0] < self._wake_time):
-            self._arm(self._heap[0][0])
+        try:
+            while self._heap and self._heap[0][0] <= now:
+                _, _, timer = heapq.heappop(self._heap)
+                callback, timer.callback = timer.callback, None
+                if callback is None:
+                    self._cancelled -= 1
+                else:
+                    callback()
+        finally:
+            # Also after a callback that failed, which the event loop reports: the others must not wait for it.
+            if self._heap and (self._wake is None or self._heap[0][0] < self._wake_time):
+                self._arm(self._heap[0][0])
