@@ -1,21 +1,18 @@
 """A span for every attempt, as a child of the saga's trace.
 
-Costs nothing until a tracer provider is configured, by the standard OTEL_* variables. And little then: a span
-is a few values until its attempt ends, and only then becomes what OpenTelemetry exports. Tracer.start_span()
-would take eight times as long, for locks and limits that a span needs which strangers may change.
+Costs nothing until a tracer provider is configured, by the standard OTEL_* variables.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from amends._participant.tracing.traceparent import format_traceparent, parent_context, parse_traceparent
 from amends_coordinator.calls.attempt import Attempt
@@ -23,26 +20,16 @@ from amends_coordinator.core.outcomes import Outcome, Refused, Unknown
 from amends_coordinator.core.values import Direction
 
 if TYPE_CHECKING:
+    from amends._participant.tracing.light import LightSpan
     from amends._participant.tracing.provider import ExportingProvider
 
-_NOTHING: AbstractContextManager[Any] = nullcontext()
-_UNSET = Status()
+PARENTS_REMEMBERED = 8_192
+"""Sagas whose trace is remembered from attempt to attempt, while as many others make theirs."""
+
+_NOT_TRACED: AbstractContextManager[Any] = nullcontext()
+_NOTHING = Context()  # whereas None would mean whatever span happens to be current
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
-_NO_PARENT = Context()  # whereas None would mean whatever span happens to be current
 _SERVICE = "amends.v1.Participant"
-
-
-@dataclass(slots=True, eq=False)
-class OpenSpan:
-    """A span that has begun."""
-
-    name: str
-    context: SpanContext
-    parent: SpanContext | None
-    attributes: dict[str, Any]
-    started: int  # nanoseconds since the epoch
-    kind: SpanKind = SpanKind.INTERNAL
 
 
 class Spans:
@@ -51,7 +38,7 @@ class Spans:
     def __init__(self, provider: "ExportingProvider | None" = None) -> None:
         """Traces with a provider, or not at all."""
         self._provider = provider
-        self._tracer: Any = None if provider is None else _Tracer(provider)
+        self._tracer = None if provider is None else provider.light_tracer("amends.coordinator")
 
     def begin(self, attempt: Attempt) -> None:
         """Begins the span of an attempt that is about to leave."""
@@ -59,10 +46,10 @@ class Spans:
             return
         saga, step = attempt.saga, attempt.step
         forward = attempt.direction is Direction.FORWARD
-        attempt.span = self._tracer.begin(
+        attempt.span = self._tracer.start_span(
             f"Try {step.name}" if forward else f"Compensate {step.name}",
-            saga.traceparent,
-            {
+            _parent(saga.traceparent, saga.id),
+            attributes={
                 "saga.id": saga.id,
                 "saga.definition": saga.definition.name,
                 "saga.step": step.name,
@@ -73,7 +60,7 @@ class Spans:
 
     def end(self, attempt: Attempt, outcome: Outcome) -> None:
         """Ends the span of an attempt; it is exported now, not when the saga ends."""
-        span: OpenSpan | None = attempt.span
+        span: LightSpan | None = attempt.span
         if span is None:
             return
         attempt.span = None
@@ -83,22 +70,26 @@ class Spans:
             span.attributes["rpc.service"] = _SERVICE
             span.attributes["rpc.method"] = "Try" if attempt.direction is Direction.FORWARD else "Compensate"
             span.attributes["peer.service"] = attempt.step.participant
-        self._tracer.end(span, _status(outcome))
+        if isinstance(outcome, Unknown):
+            span.set_status(StatusCode.ERROR, outcome.message)
+        elif isinstance(outcome, Refused):
+            span.set_status(StatusCode.ERROR, outcome.refusal.message)
+        span.end()
 
     def current(self, attempt: Attempt) -> AbstractContextManager[Any]:
         """Makes the span of an attempt the current one, so that the span of its RPC becomes its child."""
-        span: OpenSpan | None = attempt.span
+        span: LightSpan | None = attempt.span
         if span is None:
-            return _NOTHING
+            return _NOT_TRACED
         span.kind = SpanKind.INTERNAL
-        return trace.use_span(NonRecordingSpan(span.context), record_exception=False)
+        return trace.use_span(span, record_exception=False, set_status_on_exception=False)
 
     def traceparent(self, attempt: Attempt) -> str:
         """Tells what a participant on the other end of a stream has to continue; empty without a trace.
 
         The span then stands for the call itself, as that of a unary RPC does.
         """
-        span: OpenSpan | None = attempt.span
+        span: LightSpan | None = attempt.span
         if span is None:
             return attempt.saga.traceparent
         span.kind = SpanKind.CLIENT
@@ -115,8 +106,8 @@ class Spans:
         if request.is_valid:
             return format_traceparent(request)
         attributes = {"saga.id": saga_id, "saga.definition": definition}
-        span = self._tracer.begin(f"saga {definition}", "", attributes)
-        self._tracer.end(span, _UNSET)
+        span = self._tracer.start_span(f"saga {definition}", _NOTHING, attributes=attributes)
+        span.end()
         return format_traceparent(span.context)
 
     def interceptors(self) -> Sequence[grpc.aio.ClientInterceptor]:
@@ -154,69 +145,19 @@ class Spans:
         return (interceptor,)
 
 
-class _Tracer:
-    """Makes spans, with the sampler and the ids of a provider."""
+@lru_cache(PARENTS_REMEMBERED)
+def _parent(traceparent: str, saga_id: str) -> Context:
+    """The context that the spans of a saga's attempts continue.
 
-    def __init__(self, provider: "ExportingProvider") -> None:
-        # Imported here: most daemons trace nothing, and should not load what does.
-        from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.sdk.trace.sampling import Decision
-        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-
-        self._span = ReadableSpan
-        self._sampled = Decision.RECORD_AND_SAMPLE
-        self._scope = InstrumentationScope("amends.coordinator")
-        self._provider = provider
-        self._ids = provider.id_generator
-        self._sampler = provider.sampler
-
-    def begin(self, name: str, traceparent: str, attributes: dict[str, Any]) -> OpenSpan:
-        """Begins a span that continues a traceparent, or a trace of its own."""
-        context = parent_context(traceparent)
-        parent = None if context is None else trace.get_current_span(context).get_span_context()
-        trace_id = _trace_of(attributes["saga.id"]) if parent is None else parent.trace_id
-        sampling = self._sampler.should_sample(
-            context or _NO_PARENT, trace_id, name, SpanKind.INTERNAL, attributes
-        )
-        flags = _SAMPLED if sampling.decision is self._sampled else _NOT_SAMPLED
-        return OpenSpan(
-            name,
-            SpanContext(trace_id, self._ids.generate_span_id(), False, flags),
-            parent,
-            dict(sampling.attributes),
-            time.time_ns(),
-        )
-
-    def end(self, span: OpenSpan, status: Status) -> None:
-        """Ends a span and has it exported, if it was sampled."""
-        if not span.context.trace_flags.sampled:
-            return
-        ended = self._span(
-            span.name,
-            context=span.context,
-            parent=span.parent,
-            resource=self._provider.resource,
-            attributes=span.attributes,
-            kind=span.kind,
-            status=status,
-            start_time=span.started,
-            end_time=time.time_ns(),
-            instrumentation_scope=self._scope,
-        )
-        self._provider.record(ended)
-
-
-def _trace_of(saga_id: str) -> int:
-    """The trace of a saga that has none in its log: always the same, so that all its attempts share it."""
-    return int.from_bytes(blake2b(saga_id.encode(), digest_size=16).digest())
-
-
-def _status(outcome: Outcome) -> Status:
-    if isinstance(outcome, Unknown):
-        return Status(StatusCode.ERROR, outcome.message)
-    if isinstance(outcome, Refused):
-        return Status(StatusCode.ERROR, outcome.refusal.message)
-    return _UNSET
+    A saga has no traceparent if nothing was traced when it was started. All its attempts are in one trace all
+    the same: they continue a span that nobody made.
+    """
+    found = parent_context(traceparent)
+    if found is not None:
+        return found
+    digest = blake2b(saga_id.encode(), digest_size=24).digest()
+    context = SpanContext(int.from_bytes(digest[:16]), int.from_bytes(digest[16:]), True, _SAMPLED)
+    return trace.set_span_in_context(NonRecordingSpan(context), Context())
 
 
 def outcome_name(outcome: Outcome) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from opentelemetry import trace
@@ -11,10 +10,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 _FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
-
-CACHE_SIZE: Final = 8_192
-"""Headers whose meaning is remembered: the attempts of a saga all repeat the same one, while as many others
-make theirs."""
 
 
 def format_traceparent(context: SpanContext) -> str:
@@ -35,7 +30,6 @@ def parse_traceparent(header: str) -> SpanContext | None:
     return context if context.is_valid else None
 
 
-@lru_cache(CACHE_SIZE)
 def parent_context(header: str) -> Context | None:
     """Makes the context whose spans continue a traceparent; None for what is no traceparent."""
     parent = parse_traceparent(header)
