@@ -18,7 +18,23 @@ class Lane:
     @classmethod
     async def open(cls, database: str, **options: Any) -> Self:
         """Connects; the options are those of ``sqlite3.connect``. Raises sqlite3.Error."""
-        return cls(await aiosqlite.connect(database, isolation_level=None, **options))
+        failures: list[sqlite3.Error] = []
+
+        def connect() -> sqlite3.Connection:
+            try:
+                opened: sqlite3.Connection = sqlite3.connect(database, isolation_level=None, **options)
+                return opened
+            except sqlite3.Error as error:
+                # aiosqlite would leave a failed connection's thread to itself, and it may outlive the event
+                # loop that it reports to. This one can be closed like any other.
+                failures.append(error)
+                return sqlite3.connect(":memory:")
+
+        lane = cls(await aiosqlite.Connection(connect, iter_chunk_size=1))
+        if failures:
+            await lane.close()
+            raise failures[0]
+        return lane
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs a piece of work, called with the connection and the arguments, in the thread.
