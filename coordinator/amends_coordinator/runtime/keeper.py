@@ -99,13 +99,16 @@ class Keeper:
         try:
             saga = rebuild(saga_id, events)
         except BrokenLogError as error:
-            self._metrics.broken_logs += 1
-            log.error("%s; the saga is left alone", error, extra={"action": "broken_log", "saga_id": saga_id})
+            self._note_broken(saga_id, error)
             return False
         if saga.state.ended:
             return False
         self._runtime.adopt(saga, stimulus)
         return True
+
+    def _note_broken(self, saga_id: str, error: BrokenLogError) -> None:
+        self._metrics.broken_logs += 1
+        log.error("%s; the saga is left alone", error, extra={"action": "broken_log", "saga_id": saga_id})
 
     # Sleep
 
@@ -156,8 +159,15 @@ class Keeper:
         """Looks up the starts that the store failed on: one that it holds after all must not stay unowned."""
         if self._runtime.journal.trouble is not None:
             return
-        for saga_id in self._runtime.take_doubtful():
-            events = await self._runtime.store.read_log(saga_id)
+        while (saga_id := self._runtime.take_doubtful()) is not None:
+            try:
+                events = await self._runtime.store.read_log(saga_id)
+            except BrokenLogError as error:
+                self._note_broken(saga_id, error)
+                continue
+            except StoreUnavailableError:
+                self._runtime.doubt(saga_id)
+                raise
             if events:
                 self._resume(saga_id, events, machine.Recovered())
 

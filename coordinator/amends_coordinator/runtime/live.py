@@ -38,6 +38,11 @@ class Live:
     waiters: list[Waiter] = field(default_factory=list)  # for the end
     watchers: list[Callable[[], None]] = field(default_factory=list)  # told whenever there is news
 
+    @property
+    def settled(self) -> bool:
+        """Whether everything that the saga shows is on disk."""
+        return self.durable_sequence == self.saga.sequence
+
     def news(self) -> None:
         """Tells the watchers that there is something new to read, or that there never will be."""
         for watcher in self.watchers:

@@ -2,7 +2,8 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from google.rpc.code_pb2 import Code
 
@@ -74,7 +75,8 @@ class Runtime:
         self._max_live = max_live_sagas
         self._chance = chance
         self._live: dict[str, Live] = {}
-        self._doubtful: set[str] = set()  # ids whose start the store failed on; see adopt_doubtful
+        self._departures: list[set[str]] = []
+        self._doubtful: set[str] = set()  # ids whose start the store failed on; see doubt
         self.on_idle: Callable[[Live], None] = lambda live: None
 
     def __len__(self) -> int:
@@ -139,12 +141,29 @@ class Runtime:
         live = self._live.get(saga_id)
         if live is not None:
             return live, live.saga
-        saga = await self.read(saga_id)
+        with self.departures() as departed:
+            saga = await self.read(saga_id)
         if saga.state.ended:
             return None, saga
+        if saga_id in departed:
+            return await self.load(saga_id)
         # Somebody else may have loaded it while we read.
         live = self._live.get(saga_id) or self.adopt(saga, machine.Recovered())
         return live, live.saga
+
+    @contextmanager
+    def departures(self) -> Iterator[set[str]]:
+        """Collects the ids of sagas that leave memory meanwhile.
+
+        What is read of one of them from the store is out of date: to adopt it would bring an earlier state of it
+        back to life.
+        """
+        departed: set[str] = set()
+        self._departures.append(departed)
+        try:
+            yield departed
+        finally:
+            self._departures.remove(departed)
 
     async def read(self, saga_id: str) -> Saga:
         """Rebuilds a saga from the store, as it is on disk. Raises as ``load`` does."""
@@ -184,19 +203,35 @@ class Runtime:
         assert not decision.facts, "nothing happens to a saga that has ended"
 
     def when_durable(self, live: Live, waiter: Waiter) -> None:
-        """Tells the waiter of the saga as it is now, once that is on disk."""
-        if live.unwritten == 0:
+        """Tells the waiter of the saga as it is, once everything that it shows is on disk."""
+        self._tell(live, waiter, keep=False)
+
+    def _tell(self, live: Live, waiter: Waiter, *, keep: bool) -> None:
+        if live.settled:
             waiter.told(live.saga)
-            return
-        self._take_turn(live, Decision(), self.timers.now(), keep=False, waiter=waiter)
+        else:
+            # The saga may move on while this turn waits; then it waits once more. Sagas come to rest.
+            self._take_turn(live, Decision(), self.timers.now(), keep=keep, waiter=waiter)
 
     def when_ended(self, live: Live, waiter: Waiter) -> None:
         """Tells the waiter of the saga's end, or that it is parked."""
         waiter.until_end = True
-        if live.saga.state is SagaState.PARKED:
-            self.when_durable(live, waiter)
+        if live.saga.state is SagaState.PARKED and live.settled:
+            waiter.told(live.saga)
         else:
             live.waiters.append(waiter)
+
+    def stop_waiting(self, saga_id: str, waiter: Waiter) -> None:
+        """Has a waiter for the end told of the saga as it is, once that is on disk.
+
+        One that was not handed to the runtime yet is answered as if it had never waited for the end.
+        """
+        waiter.until_end = False
+        live = self._live.get(saga_id)
+        if live is not None and waiter in live.waiters:
+            live.waiters.remove(waiter)
+            if live.durable_sequence:  # otherwise the turn that starts the saga tells its waiter
+                self.when_durable(live, waiter)
 
     # What happens to a saga
 
@@ -275,16 +310,17 @@ class Runtime:
             live.durable_sequence += len(turn.append.facts)
             if turn.append.first_sequence == 1:
                 self.metrics.started += 1
-        if self._live.get(live.saga.id) is not live:
-            if turn.waiter is not None:
-                turn.waiter.failed(_lost(live.saga.id))
-            return
-        self._carry_out(turn)
+        if self._live.get(live.saga.id) is live:
+            self._carry_out(turn)
+        elif turn.waiter is not None and live.settled:
+            turn.waiter.told(live.saga)  # it ended while this turn was on its way
+        elif turn.waiter is not None:
+            turn.waiter.failed(_lost(live.saga.id))
 
     def _carry_out(self, turn: Turn) -> None:
         live, waiter = turn.live, turn.waiter
         if waiter is not None and not waiter.until_end:
-            waiter.told(live.saga)
+            self._tell(live, waiter, keep=True)
         for call in turn.decision.calls:
             self._call(live, call)
         for place in turn.decision.withdrawals:
@@ -295,7 +331,7 @@ class Runtime:
             live.news()
         if turn.state.ended:
             self._end(live)
-        elif turn.state is SagaState.PARKED:
+        elif turn.state is SagaState.PARKED and live.settled:
             self._tell_waiters(live)
         elif live.unwritten == 0 and not live.attempts:
             self.on_idle(live)
@@ -314,14 +350,20 @@ class Runtime:
 
     def _end(self, live: Live) -> None:
         saga = live.saga
-        del self._live[saga.id]
-        if live.timer is not None:
-            live.timer.cancel()
+        self._leave(live)
         self.metrics.ended[saga.state.name.lower()] += 1
         if log.isEnabledFor(logging.DEBUG):
             fields = {"action": "saga_ended", "state": saga.state.name, **saga_fields(saga)}
             log.debug("saga %s %s", saga.id, saga.state.name.lower(), extra=fields)
         self._tell_waiters(live)
+
+    def _leave(self, live: Live) -> None:
+        """Takes a saga out of memory."""
+        del self._live[live.saga.id]
+        for departed in self._departures:
+            departed.add(live.saga.id)
+        if live.timer is not None:
+            live.timer.cancel()
 
     def _tell_waiters(self, live: Live) -> None:
         waiters, live.waiters = live.waiters, []
@@ -340,7 +382,7 @@ class Runtime:
         starting = turn.append is not None and turn.append.first_sequence == 1
         if starting and self._live.get(live.saga.id) is live:
             # The store says that nothing was written. Should it be wrong, the saga must not stay unowned.
-            self._doubtful.add(live.saga.id)
+            self.doubt(live.saga.id)
             self._drop(live, _store_unavailable(str(error)))
         if turn.waiter is not None and not turn.waiter.until_end:
             turn.waiter.failed(_store_unavailable(str(error)))
@@ -370,9 +412,7 @@ class Runtime:
 
     def _drop(self, live: Live, error: RequestError | None) -> None:
         """Lets go of a saga; its attempts in flight end unheard."""
-        del self._live[live.saga.id]
-        if live.timer is not None:
-            live.timer.cancel()
+        self._leave(live)
         waiters, live.waiters = live.waiters, []
         if error is not None:
             for waiter in waiters:
@@ -385,10 +425,13 @@ class Runtime:
         assert not live.attempts, "a saga that waits for a reply is awake"
         self._drop(live, None)
 
-    def take_doubtful(self) -> set[str]:
-        """Hands over the ids whose start failed in the store, to be looked up once it can be read."""
-        found, self._doubtful = self._doubtful, set()
-        return found
+    def doubt(self, saga_id: str) -> None:
+        """Notes an id whose start failed in the store, which may hold it all the same."""
+        self._doubtful.add(saga_id)
+
+    def take_doubtful(self) -> str | None:
+        """Hands over one such id, to be looked up once the store can be read; None if there is none."""
+        return self._doubtful.pop() if self._doubtful else None
 
     # Time
 
@@ -427,6 +470,13 @@ class Runtime:
                 )
 
     def _join(self, live: Live, fact: SagaStarted, waiter: Waiter) -> None:
+        if not live.durable_sequence:
+            # The store may hold another saga of this id: which start is the odd one is not known yet.
+            def again(_answer: object) -> None:
+                self._start_again(live.saga.id, fact, waiter)
+
+            self.when_durable(live, Waiter(told=again, failed=again))
+            return
         other = difference(live.saga, fact)
         if other:
             raise AlreadyExistsError(live.saga.id, other)
@@ -434,6 +484,12 @@ class Runtime:
             self.when_ended(live, waiter)
         else:
             self.when_durable(live, waiter)
+
+    def _start_again(self, saga_id: str, fact: SagaStarted, waiter: Waiter) -> None:
+        try:
+            self.start(saga_id, fact, waiter)
+        except RequestError as error:
+            waiter.failed(error)
 
 
 class ExistsInStoreError(RequestError):
