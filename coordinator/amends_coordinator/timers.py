@@ -91,6 +91,6 @@ class Timers:
                 else:
                     callback()
         finally:
-            # Also after a callback that failed, which the event loop reports: the others must not wait for it.
+            # Also after a callback that failed, which the loop reports: the others must not wait for it.
             if self._heap and (self._wake is None or self._heap[0][0] < self._wake_time):
                 self._arm(self._heap[0][0])

@@ -1,10 +1,7 @@
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
-from fake_participant import FakeParticipant, Rig
-
-Serve = Callable[..., Awaitable[FakeParticipant]]
-Connect = Callable[..., Rig]
+from fake_participant import Connect, FakeParticipant, Rig, Serve
 
 
 @pytest.fixture(params=["exchange", "unary"])

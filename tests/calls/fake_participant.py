@@ -203,6 +203,10 @@ class Rig:
         await self.participant.close()
 
 
+Serve = Callable[..., Awaitable[FakeParticipant]]
+Connect = Callable[..., Rig]
+
+
 def one_step(saga_id: str, timeout: float = 10.0, input: bytes | None = None) -> Saga:  # noqa: A002
     """A saga that has just begun."""
     step = Step(name="charge", participant="payments", action="charge-card", timeout=timeout)

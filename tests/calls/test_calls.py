@@ -4,8 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import Connect, Serve
-from fake_participant import CallFailedError, Request, accept, failed, one_step
+from fake_participant import CallFailedError, Connect, Request, Serve, accept, failed, one_step
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from google.rpc.code_pb2 import Code

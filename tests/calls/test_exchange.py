@@ -6,8 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from conftest import Connect, Serve
-from fake_participant import FakeParticipant, Request, Rig, accept
+from fake_participant import Connect, FakeParticipant, Request, Rig, Serve, accept
 from google.protobuf import any_pb2
 from google.rpc.code_pb2 import Code
 

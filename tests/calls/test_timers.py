@@ -131,7 +131,11 @@ def test_a_timer_may_cancel_another_that_is_due_with_it(loop: FakeLoop, timers: 
     """Between two that are due together, the first has the say."""
     fired: list[str] = []
     due: list[Timer] = []
-    timers.at(EPOCH + 1, lambda: due[0].cancel())
+
+    def cancel_the_second() -> None:
+        due[1].cancel()
+
+    due.append(timers.at(EPOCH + 1, cancel_the_second))
     due.append(timers.at(EPOCH + 1, lambda: fired.append("second")))
     loop.go(5)
     assert fired == []

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from conftest import Connect, Serve
-from fake_participant import Request
+from fake_participant import Connect, Request, Serve
 from google.rpc.code_pb2 import Code
 
 from amends_coordinator.core.outcomes import Unknown

@@ -109,6 +109,8 @@ def _check_labels(labels: Mapping[str, str], found: list[Violation]) -> None:
         found.append(Violation("labels", f"are {len(labels)}, but may be {limits.MAX_LABELS}"))
     for key, value in labels.items():
         found += check_name(f"labels key {key[:40]!r}", key)
+        if not value.isprintable():
+            found.append(Violation(f"labels[{key[:40]!r}]", "has characters that cannot be printed"))
         if len(value) > limits.MAX_LABEL_VALUE:
             found.append(
                 Violation(
@@ -200,7 +202,7 @@ def read_token(condition: Filter, token: str) -> Cursor | None:
     try:
         digest, create_time, saga_id = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
         cursor = Cursor(float(create_time), str(saga_id))
-    except (binascii.Error, ValueError, TypeError, RecursionError):
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidRequestError(
             [Violation("page_token", "is not one that this coordinator gave out")]
         ) from None
@@ -210,4 +212,13 @@ def read_token(condition: Filter, token: str) -> Cursor | None:
 
 
 def _digest(condition: Filter) -> str:
-    return hashlib.sha256(repr(condition).encode()).hexdigest()[:16]
+    """Tells conditions apart; the order of labels and states, which is none of them, makes no difference."""
+    content = [
+        sorted(set(condition.states)),
+        condition.definition_name,
+        sorted(condition.labels.items()),
+        condition.created_from,
+        condition.created_before,
+        condition.needs_attention,
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
