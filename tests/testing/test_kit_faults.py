@@ -136,3 +136,19 @@ async def test_crashes_at_every_call_lose_nothing(coordinator: LocalCoordinator,
     saga = await coordinator.run(ORDER, INPUT)
     assert saga.state is SagaState.COMPENSATED
     assert shop.done == ["reserve", "charge", "refund", "release"]
+
+
+async def test_a_call_that_no_message_can_carry_is_rejected() -> None:
+    """As it is over the network: results of a megabyte each add up."""
+    participant = Participant("p", store="memory:")
+
+    @participant.action
+    def bring(_input: str, ctx: Context) -> str:
+        return "x" * 1_000_000
+
+    big = [Step(f"big{number}", "p", "bring", needs=[], effect_free=True) for number in range(4)]
+    last = Step("last", "p", "bring", needs=[step.name for step in big], effect_free=True)
+    async with LocalCoordinator(participant) as coordinator:
+        saga = await coordinator.run(Definition("d", [*big, last]), "y" * 500_000)
+    assert saga.turn_back is not None
+    assert saga.turn_back.reason == "CALL_TOO_LARGE"

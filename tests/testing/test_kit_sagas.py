@@ -1,5 +1,6 @@
 """Whole sagas in one process: what they come to, and what an operator can do."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,13 @@ from kit_shop import DECIDED, INPUT, ORDER, Shop
 
 from amends import (
     Cause,
+    Context,
     Definition,
     EventKind,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    Participant,
     SagaState,
     Step,
     StepState,
@@ -146,3 +149,63 @@ async def test_leaving_in_the_middle_of_a_saga_is_clean(shop: Shop) -> None:
         await coordinator.start(ORDER, INPUT)
         await coordinator.advance(1.0)
     assert shop.done == ["reserve"]
+
+
+async def test_leaving_waits_for_what_a_participant_is_at() -> None:
+    entered, leave, done = asyncio.Event(), asyncio.Event(), []
+    participant = Participant("p", store="memory:")
+
+    @participant.action(external=True)
+    async def act(_input: None, ctx: Context) -> None:
+        entered.set()
+        await leave.wait()
+        done.append(ctx.saga_id)
+
+    coordinator = await LocalCoordinator(participant).__aenter__()
+    coordinator.faults.crash_coordinator("p", "act")  # which comes too late to matter
+    await coordinator.start(Definition("d", [Step("act", "p", "act", effect_free=True)]))
+    await entered.wait()
+    closing = asyncio.create_task(coordinator.close())
+    await asyncio.sleep(0)
+    leave.set()
+    await closing
+    assert len(done) == 1
+
+
+async def test_a_parked_saga_can_be_watched_until_somebody_resolves_it(
+    coordinator: LocalCoordinator, shop: Shop
+) -> None:
+    shop.address_known = shop.refundable = False
+    saga = await coordinator.run(ORDER, INPUT)
+    watching = asyncio.create_task(_kinds(coordinator, saga.id))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    await coordinator.resolve(saga.id, "charge", "COMPENSATED", reason="paid back in cash")
+    assert (await watching)[-1] is EventKind.SAGA_COMPENSATED
+
+
+async def _kinds(coordinator: LocalCoordinator, saga_id: str) -> list[EventKind]:
+    return [event.kind async for event in coordinator.watch(saga_id)]
+
+
+async def test_a_mistake_of_ours_fails_the_test(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both whoever waits and whoever leaves; and the participants are closed all the same."""
+
+    async def fail(_batch: object) -> None:
+        raise ZeroDivisionError
+
+    participants = shop.participants()
+    coordinator = await LocalCoordinator(*participants).__aenter__()
+    monkeypatch.setattr(coordinator.world._store, "append", fail)
+    with pytest.raises(ZeroDivisionError):
+        await coordinator.start(ORDER, INPUT)
+    with pytest.raises(ZeroDivisionError):
+        await coordinator.close()
+    assert all("closed" in repr(participant) for participant in participants)
+
+
+def test_the_package_has_no_other_names() -> None:
+    import amends_coordinator.testing as kit
+
+    assert all(getattr(kit, name).__name__ == name for name in kit.__all__)
+    assert not hasattr(kit, "Coordinator")
