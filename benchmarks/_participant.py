@@ -5,9 +5,7 @@ is right for handlers that only talk to their database.
 """
 
 import argparse
-import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,8 @@ import grpc
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from amends import Context, Participant, Pending, Rejected
-from amends.errors import Fault
-from amends.v1 import participant_pb2 as pb
-from amends.v1 import participant_pb2_grpc
-from benchmarks import _tracing
+from amends._participant.service import ParticipantService
 from benchmarks._work import LAST_STEP, LATER_S, REJECT
-from benchmarks._workspace import announce_and_wait
 
 SCHEMA = """
 -- The business rows: one for each step that took effect. A row that was undone stays, and says so.
@@ -80,57 +74,14 @@ def build(name: str, folder: Path) -> Participant:
     return participant
 
 
-class UnaryService(participant_pb2_grpc.ParticipantServicer):
-    """Serves a participant by Try and Compensate alone, as one written by hand may do."""
+def offer_no_exchange() -> None:
+    """Has the SDK answer Exchange as a participant written by hand may."""
 
-    def __init__(self, participant: Participant) -> None:
-        self._participant = participant
-
-    async def Try(self, request: pb.TryRequest, context: Any) -> pb.TryResponse:  # noqa: N802
-        """Applies the effect of one step."""
-        try:
-            return await self._participant.handle_try(request, timeout=context.time_remaining())
-        except Fault as fault:
-            await context.abort(fault.code, str(fault))
-            raise
-
-    async def Compensate(  # noqa: N802
-        self, request: pb.CompensateRequest, context: Any
-    ) -> pb.CompensateResponse:
-        """Undoes the effect of one step."""
-        try:
-            return await self._participant.handle_compensate(request, timeout=context.time_remaining())
-        except Fault as fault:
-            await context.abort(fault.code, str(fault))
-            raise
-
-    async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:  # noqa: N802
-        """Lists the actions."""
-        return self._participant.describe()
-
-    async def Exchange(  # noqa: N802
-        self, request_iterator: Any, context: Any
-    ) -> AsyncIterator[pb.ExchangeResponse]:
-        """Is not offered."""
+    async def unimplemented(self: object, request_iterator: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "by unary calls only")
-        yield pb.ExchangeResponse()
+        yield  # which makes it a stream
 
-
-async def _serve(name: str, folder: Path, *, unary: bool) -> None:
-    participant = build(name, folder)
-    with _tracing.exporting(name):
-        if unary:
-            await participant.open()
-            server = grpc.aio.server()
-            participant_pb2_grpc.add_ParticipantServicer_to_server(UnaryService(participant), server)
-            port = server.add_insecure_port("127.0.0.1:0")
-            await server.start()
-        else:
-            port = await participant.start("127.0.0.1:0")
-        await announce_and_wait(name, f"127.0.0.1:{port}")
-        if unary:
-            await server.stop(0)
-        await participant.stop(0)
+    ParticipantService.Exchange = unimplemented  # type: ignore[method-assign] # the SDK has no such option
 
 
 def main() -> None:
@@ -140,7 +91,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--unary", action="store_true", help="offer no Exchange")
     options = parser.parse_args()
-    asyncio.run(_serve(options.name, options.folder, unary=options.unary))
+    if options.unary:
+        offer_no_exchange()
+    build(options.name, options.folder).serve("127.0.0.1:0", grace=1.0)
 
 
 if __name__ == "__main__":

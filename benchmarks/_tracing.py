@@ -1,11 +1,10 @@
-"""Tracing with a real exporter: the collector it exports to, and the set-up of a process that exports.
+"""Tracing with a real exporter: the collector that it exports to, and the exporter of the load.
 
 ``python -m benchmarks._tracing`` serves the collector. It decodes every span, as a real one must, and says
 how many there were when it is ended.
 """
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,12 +24,8 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 @contextmanager
-def exporting(service: str, endpoint: str | None = None) -> Iterator[None]:
-    """Has this process export its spans to an endpoint, or to the one that the environment names, if any."""
-    endpoint = endpoint or os.environ.get(ENDPOINT)
-    if not endpoint:
-        yield
-        return
+def exporting(service: str, endpoint: str) -> Iterator[None]:
+    """Has this process export its spans to an endpoint, in the way that OpenTelemetry recommends."""
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=True)))
     trace.set_tracer_provider(provider)

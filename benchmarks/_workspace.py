@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
+from collections import deque
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +25,8 @@ STOP_TIMEOUT_S: Final = 15.0
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
-_LISTENING: Final = re.compile(rb"listening on (\S+:\d+)\s*$")
-_LOG_TAIL_BYTES: Final = 2_000
+_LISTENING: Final = re.compile(rb"listening (?:on|at) (\S+:\d+)\s*$")
+_TAIL_LINES: Final = 15
 
 
 class BenchmarkError(Exception):
@@ -36,13 +36,14 @@ class BenchmarkError(Exception):
 class Program:
     """A Python module that runs as a process and says on its output where it listens."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
         self.address = ""
-        self.started_at = time.perf_counter()
         self._process = process
-        self._log = log
         self._ended = False
+        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._output = asyncio.create_task(self._read_output())
 
     def __repr__(self) -> str:
         return f"<Program {self.name} pid={self.pid} at {self.address or 'nowhere yet'}>"
@@ -55,28 +56,29 @@ class Program:
     async def wait_until_listening(self) -> None:
         """Waits for the line that names the address. Raises BenchmarkError if it does not come."""
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                self.address = await self._read_address()
+            self.address = await asyncio.wait_for(self._address, READY_TIMEOUT_S)
         except TimeoutError:
             raise BenchmarkError(f"{self.name} does not listen after {READY_TIMEOUT_S:g} s") from None
 
     async def stop(self) -> str:
-        """Asks it to end, waits for that, and returns what it had still to say."""
-        self._ended = True
+        """Asks it to end, waits for that, and returns the last line that it wrote."""
         self.send(signal.SIGTERM)
+        self._ended = True
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                output, _ = await self._process.communicate()
+                await self._process.wait()
         except TimeoutError:
             await self.kill()
             raise BenchmarkError(f"{self.name} does not end when it is asked to") from None
-        return output.decode()
+        await self._output
+        return self._lines[-1]
 
     async def kill(self) -> None:
         """Kills it, as a power cut would, and waits until it is gone."""
-        self._ended = True
         self.send(signal.SIGKILL)
+        self._ended = True
         await self._process.wait()
+        await self._output
 
     def send(self, number: signal.Signals) -> None:
         """Sends it a signal, unless it has ended."""
@@ -84,19 +86,18 @@ class Program:
             self._process.send_signal(number)
 
     def tail(self) -> str:
-        """Returns the end of what it wrote to stderr; nothing if it was ended."""
-        if self._ended:
-            return ""
-        lines = self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").splitlines()
-        return "".join(f"{self.name} | {line}\n" for line in lines)
+        """Returns the last lines that it wrote, with its name in front; nothing if it was ended."""
+        return "" if self._ended else "".join(f"{self.name} | {line}\n" for line in self._lines)
 
-    async def _read_address(self) -> str:
+    async def _read_output(self) -> None:
         assert self._process.stdout is not None, "it was started with a pipe"
         async for line in self._process.stdout:
+            self._lines.append(line.decode(errors="replace").rstrip())
             found = _LISTENING.search(line)
-            if found:
-                return found[1].decode()
-        raise BenchmarkError(f"{self.name} ended instead of listening")
+            if found and not self._address.done():
+                self._address.set_result(found[1].decode())
+        if not self._address.done():
+            self._address.set_exception(BenchmarkError(f"{self.name} ended instead of listening"))
 
 
 class Workspace:
@@ -127,20 +128,18 @@ class Workspace:
         Raises:
             BenchmarkError: it does not.
         """
-        log = self.folder / f"{name}.log"
-        with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                cwd=REPOSITORY,
-                env=_environment(environment or {}),
-                start_new_session=True,  # a Ctrl-C reaches only the benchmark, which then ends it
-            )
-        program = Program(name, process, log)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=REPOSITORY,
+            env=_environment(environment or {}),
+            start_new_session=True,  # a Ctrl-C reaches only the benchmark, which then ends it
+        )
+        program = Program(name, process)
         self._programs.append(program)
         await program.wait_until_listening()
         return program

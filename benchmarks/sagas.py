@@ -11,6 +11,7 @@ business rows are counted: a benchmark that loses work has no figures.
 import argparse
 import cProfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,13 +56,22 @@ class Cast:
     participant: Program
     collector: Program | None
 
+    def tracing(self) -> AbstractContextManager[None]:
+        """Has the load export its spans too, if there is a collector."""
+        if self.collector is None:
+            return nullcontext()
+        return _tracing.exporting("load", f"http://{self.collector.address}")
+
     def usage(self) -> dict[str, float]:
-        """Tells the processor time of those who do the work."""
-        return {
+        """Tells the processor time of each so far."""
+        used = {
             "daemon": cpu_seconds(self.daemon.pid),
             "participant": cpu_seconds(self.participant.pid),
             "load": time.process_time(),
         }
+        if self.collector is not None:
+            used["collector"] = cpu_seconds(self.collector.pid)
+        return used
 
 
 async def measure(options: Options) -> dict[str, object]:
@@ -80,7 +90,7 @@ async def measure(options: Options) -> dict[str, object]:
             usage=cast.usage,
             on_window=lambda: _begin_profile(cast, options.profile, profile),
         )
-        with _tracing.exporting("load", f"http://{cast.collector.address}" if cast.collector else None):
+        with cast.tracing():
             window, raw = await _take_turns(cast, load, options.seconds / ROUNDS, profile)
         await cast.daemon.stop()
         await cast.participant.stop()
