@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import grpc
 
 from amends.v1 import participant_pb2 as pb
-from amends_coordinator.calls.participant import Participant
+from amends_coordinator.calls.caller import Caller
 from amends_coordinator.core.definition import Definition, Kind, Violation, check
 from amends_coordinator.runtime.errors import InvalidRequestError
 from amends_coordinator.timers import Timers
@@ -26,7 +26,7 @@ Actions = Mapping[str, pb.ActionDescription]
 class Admission:
     """Remembers which definitions have been checked against the participants as they are now."""
 
-    def __init__(self, participants: Mapping[str, Participant], timers: Timers) -> None:
+    def __init__(self, participants: Mapping[str, Caller], timers: Timers) -> None:
         """Checks against these participants."""
         self._participants = participants
         self._timers = timers

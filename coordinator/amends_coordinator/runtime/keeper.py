@@ -74,13 +74,15 @@ class Keeper:
         while True:
             await self._until_there_is_room()
             try:
-                page = await self._runtime.store.read_unfinished(last, PAGE, self._runtime.timers.now())
+                with self._runtime.departures() as departed:
+                    page = await self._runtime.store.read_unfinished(last, PAGE, self._runtime.timers.now())
             except StoreUnavailableError as error:
                 log.warning("recovery waits: %s", error, extra={"action": "store_unavailable"})
                 await asyncio.sleep(TROUBLE_DELAY)
                 continue
             for saga_id, events in page:
-                count += self._resume(saga_id, events, machine.Recovered())
+                if saga_id not in departed:
+                    count += self._resume(saga_id, events, machine.Recovered())
             if len(page) < PAGE:
                 break
             last = page[-1][0]
@@ -149,9 +151,11 @@ class Keeper:
         now = self._runtime.timers.now()
         when = await self._runtime.store.next_wake_time()
         while when is not None and when <= now + SWEEP_INTERVAL and not self._runtime.full:
-            page = await self._runtime.store.take_due(now + SWEEP_INTERVAL, PAGE)
+            with self._runtime.departures() as departed:
+                page = await self._runtime.store.take_due(now + SWEEP_INTERVAL, PAGE)
             for saga_id, events in page:
-                self._resume(saga_id, events, machine.TimePassed())
+                if saga_id not in departed:
+                    self._resume(saga_id, events, machine.TimePassed())
             if len(page) < PAGE:
                 break
 

@@ -155,8 +155,8 @@ class Runtime:
     def departures(self) -> Iterator[set[str]]:
         """Collects the ids of sagas that leave memory meanwhile.
 
-        What is read of one of them from the store is out of date: to adopt it would bring an earlier state of it
-        back to life.
+        What is read of one of them from the store is out of date: to adopt it would bring an earlier state
+        of it back to life.
         """
         departed: set[str] = set()
         self._departures.append(departed)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from amends_coordinator.api.service import CoordinatorService
 from amends_coordinator.api.starting import Starter
@@ -19,7 +19,7 @@ from amends_coordinator.testing._network import LocalCaller
 from amends_coordinator.testing._time import JumpingTimers
 
 if TYPE_CHECKING:
-    from amends_coordinator.calls.participant import Participant
+    pass
 
 MAX_LIVE_SAGAS: Final = 100_000
 """Sagas in memory: the daemon's default, so that a test of many is not refused."""
@@ -53,7 +53,7 @@ class Process:
         self.timers = timers
         self.metrics = Metrics()
         # Admission only asks for descriptions, which these callers give as any do.
-        admission = Admission(cast("Mapping[str, Participant]", callers), timers)
+        admission = Admission(callers, timers)
         self.runtime = Runtime(
             store, callers, timers, self.metrics, max_live_sagas=MAX_LIVE_SAGAS, chance=lambda: HALF
         )
