@@ -56,6 +56,7 @@ class FaultyStore(MemoryStore):
         self.failing = False  # appends write nothing, and say so
         self.lying = False  # appends write everything, and say that they did not
         self.reading_fails = False
+        self.sleeping_fails = False
         self.batches: list[list[Append]] = []  # that were written
         self.begun = 0  # appends that were asked for
         self.removals: list[int] = []
@@ -84,6 +85,11 @@ class FaultyStore(MemoryStore):
         if self.reading_fails:
             raise StoreUnavailableError("the disk cannot be read")
         return await super().read_log(saga_id, after_sequence)
+
+    async def sleep(self, wake_times: Mapping[str, float]) -> None:
+        if self.sleeping_fails:
+            raise StoreUnavailableError("the disk is full")
+        await super().sleep(wake_times)
 
     async def remove_ended(self, before: float, limit: int) -> int:
         removed = await super().remove_ended(before, limit)

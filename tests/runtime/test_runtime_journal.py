@@ -211,7 +211,7 @@ async def test_wishes_are_refused_while_the_store_is_in_trouble() -> None:
 
 @in_virtual_time
 async def test_p2_a_start_that_was_written_although_the_store_denied_it_is_adopted() -> None:
-    """The caller was told that it failed; the saga is in the store all the same, and must not stay unowned."""
+    """The caller was told that it failed; the saga is in the store, and must not stay unowned."""
     async with world() as w:
         w.store.lying = True
         await w.start("a").error()

@@ -72,7 +72,9 @@ class Keeper:
         """Resumes every unfinished saga, page by page, while new ones are accepted."""
         last, count = "", 0
         while True:
-            await self._until_there_is_room()
+            if self._runtime.full:
+                # Room may appear; but what was accepted must not wait for ever behind sagas that hang.
+                await asyncio.sleep(SWEEP_INTERVAL)
             try:
                 with self._runtime.departures() as departed:
                     page = await self._runtime.store.read_unfinished(last, PAGE, self._runtime.timers.now())
@@ -89,10 +91,6 @@ class Keeper:
         if count:
             log.info("resumed %d unfinished sagas", count, extra={"action": "recovered", "sagas": count})
         self.recovered.set()
-
-    async def _until_there_is_room(self) -> None:
-        while self._runtime.full:  # noqa: ASYNC110 - room appears at any saga's end; looking is cheaper
-            await asyncio.sleep(SWEEP_INTERVAL)
 
     def _resume(self, saga_id: str, events: list[Event], stimulus: machine.Stimulus) -> bool:
         """Goes on with a saga, unless it is live already. A log that cannot be read is left alone."""
@@ -116,48 +114,46 @@ class Keeper:
 
     def _consider_sleep(self, live: Live) -> None:
         """Notes a saga that has nothing to do for a long time."""
-        when = live.saga.wake_time()
-        if when is None or when - self._runtime.timers.now() > SLEEP_HORIZON:
+        if self._is_drowsy(live):
             self._drowsy[live.saga.id] = live
 
-    def _asleep(self, saga_id: str, live: Live, sequence: int) -> bool:
-        """Whether a saga is still as it was when it was noted, and nobody looks at it."""
-        return (
-            self._runtime.live(saga_id) is live
-            and live.saga.sequence == sequence
-            and not (live.unwritten or live.attempts or live.watchers or live.waiters)
-        )
+    def _is_drowsy(self, live: Live) -> bool:
+        """Whether a saga in memory has nothing to do for a long time."""
+        if self._runtime.live(live.saga.id) is not live or live.unwritten or live.attempts:
+            return False
+        when = live.saga.wake_time()
+        return when is None or when - self._runtime.timers.now() > SLEEP_HORIZON
 
     async def _sweep(self) -> None:
         await self._adopt_doubtful()
         await self._wake()
-        drowsy, self._drowsy = self._drowsy, {}
-        found = {
-            saga_id: (live, live.saga.sequence, live.saga.wake_time())
-            for saga_id, live in drowsy.items()
-            if self._asleep(saga_id, live, live.saga.sequence)
-        }
-        if not found:
+        await self._put_to_sleep()
+
+    async def _put_to_sleep(self) -> None:
+        """Has the sagas leave memory that have nothing to do."""
+        # What somebody looks at stays, drowsy, until nobody does.
+        self._drowsy = {saga_id: live for saga_id, live in self._drowsy.items() if self._is_drowsy(live)}
+        sleepers = [(live, live.saga.sequence) for live in self._drowsy.values() if not live.observed]
+        if not sleepers:
             return
-        await self._runtime.store.sleep(
-            {saga_id: NEVER if when is None else when for saga_id, (_, _, when) in found.items()}
-        )
-        for saga_id, (live, sequence, _) in found.items():
-            if self._asleep(saga_id, live, sequence):
+        times = {live.saga.id: live.saga.wake_time() for live, _ in sleepers}
+        await self._runtime.store.sleep({key: NEVER if when is None else when for key, when in times.items()})
+        for live, sequence in sleepers:
+            if live.saga.sequence == sequence and self._is_drowsy(live) and not live.observed:
                 self._runtime.forget(live)
 
     async def _wake(self) -> None:
         """Wakes the sagas whose time has come."""
         now = self._runtime.timers.now()
         when = await self._runtime.store.next_wake_time()
-        while when is not None and when <= now + SWEEP_INTERVAL and not self._runtime.full:
+        while when is not None and when <= now + SWEEP_INTERVAL:
             with self._runtime.departures() as departed:
                 page = await self._runtime.store.take_due(now + SWEEP_INTERVAL, PAGE)
             for saga_id, events in page:
                 if saga_id not in departed:
                     self._resume(saga_id, events, machine.TimePassed())
-            if len(page) < PAGE:
-                break
+            if len(page) < PAGE or self._runtime.full:
+                break  # no more than a page at each sweep where there is no room, as in recovery
 
     async def _adopt_doubtful(self) -> None:
         """Looks up the starts that the store failed on: one that it holds after all must not stay unowned."""

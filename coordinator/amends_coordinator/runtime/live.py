@@ -43,6 +43,11 @@ class Live:
         """Whether everything that the saga shows is on disk."""
         return self.durable_sequence == self.saga.sequence
 
+    @property
+    def observed(self) -> bool:
+        """Whether somebody watches or waits."""
+        return bool(self.watchers or self.waiters)
+
     def news(self) -> None:
         """Tells the watchers that there is something new to read, or that there never will be."""
         for watcher in self.watchers:

@@ -331,9 +331,10 @@ class Runtime:
             live.news()
         if turn.state.ended:
             self._end(live)
-        elif turn.state is SagaState.PARKED and live.settled:
+            return
+        if turn.state is SagaState.PARKED and live.settled:
             self._tell_waiters(live)
-        elif live.unwritten == 0 and not live.attempts:
+        if live.unwritten == 0 and not live.attempts:
             self.on_idle(live)
 
     def _call(self, live: Live, call: machine.Call) -> None:

@@ -1,0 +1,117 @@
+"""P9: a saga that somebody else writes is let go of, and the others go on."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import pytest
+from runtime_world import HOLD, SUCCEEDED, World, parallel, world
+from virtual_time import in_virtual_time
+
+from amends_coordinator.core import facts as f
+from amends_coordinator.core import machine
+from amends_coordinator.runtime.errors import UnavailableError
+from amends_coordinator.runtime.watching import watch
+
+OTHERS_FACT = f.CancelRequested("by another coordinator")
+
+
+@pytest.fixture(autouse=True)
+def _expect_errors_in_the_log() -> Iterator[None]:
+    logging.disable(logging.ERROR)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+async def _lose(w: World, saga_id: str = "lost") -> None:
+    """Has another coordinator write an event of a saga, whose step then succeeds."""
+    w.store.write_as_another(saga_id, OTHERS_FACT)
+    w.shop.answer(SUCCEEDED)
+    await w.until(lambda: w.runtime.live(saga_id) is None)
+
+
+@in_virtual_time
+async def test_p9_nothing_more_is_written_for_a_saga_that_was_lost() -> None:
+    """The log stays as the other coordinator left it, and no call follows."""
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        await w.start("lost").answer
+        await w.until(lambda: w.shop.held)
+        await _lose(w)
+        await asyncio.sleep(60.0)
+        assert w.store.facts("lost") == ["SagaStarted", "CancelRequested"]
+        assert w.shop.calls == ["lost/reserve Try 1"]
+
+
+@in_virtual_time
+async def test_p9_an_answer_that_comes_after_the_loss_is_not_heard() -> None:
+    """A call may still be in flight when the saga is lost; what it comes to is the new owner's business."""
+    async with world() as w:
+        w.shop.script |= {"a": HOLD, "b": HOLD}
+        await w.start("lost", definition=parallel("a", "b")).answer
+        await w.until(lambda: len(w.shop.held) == 2)
+        await _lose(w)
+        w.shop.answer(SUCCEEDED)
+        await w.quiet()
+        assert w.store.facts("lost") == ["SagaStarted", "CancelRequested"]
+
+
+@in_virtual_time
+async def test_p9_whoever_waits_for_a_lost_saga_is_told_to_come_again() -> None:
+    """Waiting for an end that this coordinator will never see is ended."""
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        waiting = w.start("lost", until_end=True)
+        await w.until(lambda: w.shop.held)
+        await _lose(w)
+        error = await waiting.error()
+        assert isinstance(error, UnavailableError)
+        assert error.reason == "SAGA_NOT_OWNED"
+
+
+@in_virtual_time
+async def test_p9_a_wish_that_comes_too_late_is_told_so() -> None:
+    """A cancel that loses the race to another coordinator is not answered with success."""
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        await w.start("lost").answer
+        w.store.write_as_another("lost", OTHERS_FACT)
+        asking = w.ask()
+        w.runtime.wish(w.live("lost"), machine.CancelWished(""), asking.waiter)
+        assert isinstance(await asking.error(), UnavailableError)
+
+
+@in_virtual_time
+async def test_p9_watchers_of_a_lost_saga_see_what_is_in_the_log_and_then_the_end_of_their_watch() -> None:
+    """Nobody goes on watching what this coordinator does not drive any more."""
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        await w.start("lost").answer
+        await w.until(lambda: w.shop.held)
+        seen = asyncio.create_task(_names(w, "lost"))
+        await w.quiet()
+        await _lose(w)
+        assert await seen == ["SagaStarted", "CancelRequested"]
+
+
+async def _names(w: World, saga_id: str) -> list[str]:
+    return [type(event.fact).__name__ async for event in watch(w.runtime, saga_id, 0, live=True)]
+
+
+@in_virtual_time
+async def test_p9_other_sagas_of_the_same_batch_go_on() -> None:
+    """The conflict of one saga is its own."""
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        endings = [w.start(saga_id, until_end=True) for saga_id in ("x", "lost", "y")]
+        await w.until(lambda: len(w.shop.held) == 3)
+        w.store.write_as_another("lost", OTHERS_FACT)
+        w.store.open.clear()
+        await w.quiet()
+        for _ in range(3):
+            w.shop.answer(SUCCEEDED)
+        w.store.open.set()
+        await endings[0].answer
+        await endings[2].answer
+        assert [append.saga_id for append in w.store.batches[1]] == ["x", "lost", "y"]
+        assert w.store.facts("lost") == ["SagaStarted", "CancelRequested"]
