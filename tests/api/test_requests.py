@@ -129,10 +129,9 @@ MALFORMED_STARTS = {
 @pytest.mark.parametrize(("fields", "field", "words"), MALFORMED_STARTS.values(), ids=MALFORMED_STARTS)
 def test_malformed_start(fields: dict[str, Any], field: str, words: str) -> None:
     """One fault, told with its field, and nothing else."""
-    named = (
-        {} if {"definition", "definition_name"} & fields.keys() or not fields else {"definition_name": "o"}
-    )
-    found = violations(requests.read_start, pb.StartSagaRequest(**fields, **named))
+    if fields and not {"definition", "definition_name"} & fields.keys():
+        fields = {**fields, "definition_name": "order"}
+    found = violations(requests.read_start, pb.StartSagaRequest(**fields))
     assert found.keys() == {field}
     assert words in found[field]
 

@@ -50,6 +50,7 @@ class Exchange:
         timers: Timers,
         spans: Spans,
         *,
+        address: str,
         take: Callable[[], Attempt | None],
         ended: Callable[[Attempt, Outcome], None],
         opened: Callable[[], None],
@@ -61,6 +62,7 @@ class Exchange:
             stub: of the participant.
             timers: the clock of the time limits.
             spans: what to tell a participant of the trace.
+            address: of the participant, for messages.
             take: gives the next attempt that may be sent now, if any.
             ended: is told what an attempt came to.
             opened: is told that a stream answered for the first time: the participant may be a new one.
@@ -69,6 +71,7 @@ class Exchange:
         self._stub = stub
         self._timers = timers
         self._spans = spans
+        self._address = address
         self._take = take
         self._ended = ended
         self._opened = opened
@@ -104,8 +107,8 @@ class Exchange:
         """Lives as long as one stream does."""
         try:
             status, answered = await self._use_stream()
-            if status.code == Code.INTERNAL and not answered and await self._is_unimplemented():
-                status.code = Code.UNIMPLEMENTED
+            if status.code == Code.INTERNAL and not answered:
+                status = await self._ask_again() or status
         finally:
             # Whatever ended this stream, even a mistake of ours: the next one can be opened.
             self._task = None
@@ -139,15 +142,19 @@ class Exchange:
             await asyncio.gather(writer, return_exceptions=True)
         return status_pb2.Status(code=Code.UNAVAILABLE, message=message), answered
 
-    async def _is_unimplemented(self) -> bool:
-        """Asks whether there is an Exchange, by a stream on which nothing is written.
+    async def _ask_again(self) -> status_pb2.Status | None:
+        """Asks for the status of a stream on which nothing is written; None if it stays open.
 
-        A participant without one fails the stream at once. Where that meets a message on its way, grpc.aio
-        reports the failed write as INTERNAL and forgets the status; under load it could do so every time.
+        A participant that has no Exchange, or is not there, fails a stream at once. Where that meets a
+        message on its way, grpc.aio reports the failed write as INTERNAL and forgets the status; under load
+        it could do so every time.
         """
         stream = self._stub.Exchange(timeout=PROBE_TIMEOUT)
         try:
-            return await stream.code() is grpc.StatusCode.UNIMPLEMENTED
+            code = await stream.code()
+            if code in (grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return None
+            return status_pb2.Status(code=code.value[0], message=await stream.details())
         finally:
             stream.cancel()
 
@@ -214,7 +221,10 @@ class Exchange:
             self._unimplemented(sent)
             return
         # Whatever the status, it speaks of the stream; what became of its calls nobody knows.
-        outcome = Unknown(Code.UNAVAILABLE, status.message[:MAX_WORDS])
+        message = status.message
+        if self._address not in message:
+            message = f"the stream to {self._address} broke: {message}"
+        outcome = Unknown(Code.UNAVAILABLE, message[:MAX_WORDS])
         for attempt in sent:
             self._ended(attempt, outcome)
         if self._work.is_set():

@@ -25,8 +25,10 @@ DESCRIBE_TIMEOUT = 1.0
 _CHANNEL_OPTIONS = [
     # gRPC backs off up to two minutes by default; sagas would wait that long for a participant that is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # In spite of its name, how long an attempt to connect may take: time for TLS across the world and for a
+    # machine under load, and not the 20 s for which an address that answers nothing would be waited for.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # A participant that moved is found by its name again within a second.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # A peer that vanished without a word is noticed even while nothing is sent. Servers in general take a
@@ -90,6 +92,7 @@ class Participant:
             stub,
             timers,
             spans,
+            address=endpoint.address,
             take=self._take,
             ended=self._attempt_ended,
             opened=opened,
