@@ -57,9 +57,13 @@ class FaultyStore(MemoryStore):
         self.lying = False  # appends write everything, and say that they did not
         self.reading_fails = False
         self.sleeping_fails = False
+        self.removing_fails = False
         self.batches: list[list[Append]] = []  # that were written
         self.begun = 0  # appends that were asked for
         self.removals: list[int] = []
+        self.pages_read = 0  # of unfinished sagas
+        self._reading = asyncio.Event()  # cleared, it holds pages back that were read
+        self._reading.set()
         self._passing = 0  # appends to let through before holding up the others
 
     def let_one_pass(self) -> None:
@@ -86,12 +90,27 @@ class FaultyStore(MemoryStore):
             raise StoreUnavailableError("the disk cannot be read")
         return await super().read_log(saga_id, after_sequence)
 
+    def hold_reading(self) -> asyncio.Event:
+        """Has pages of unfinished sagas arrive only once this event is set."""
+        self._reading.clear()
+        return self._reading
+
+    async def read_unfinished(self, after_id: str, limit: int, now: float) -> list[tuple[str, list[f.Event]]]:
+        if self.reading_fails:
+            raise StoreUnavailableError("the disk cannot be read")
+        page = await super().read_unfinished(after_id, limit, now)
+        self.pages_read += 1
+        await self._reading.wait()
+        return page
+
     async def sleep(self, wake_times: Mapping[str, float]) -> None:
         if self.sleeping_fails:
             raise StoreUnavailableError("the disk is full")
         await super().sleep(wake_times)
 
     async def remove_ended(self, before: float, limit: int) -> int:
+        if self.removing_fails:
+            raise StoreUnavailableError("the disk is full")
         removed = await super().remove_ended(before, limit)
         self.removals.append(removed)
         return removed
