@@ -99,9 +99,10 @@ def _interceptors() -> list[Any]:
         return []
     from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
-    # The one stream lives as long as its connection; its calls have spans of their own.
-    skip_stream = filters.negate(filters.method_name("Exchange"))
-    return [aio_server_interceptor(filter_=skip_stream)]  # type: ignore[no-untyped-call]
+    # The stream lives as long as its connection, and its calls have spans of their own; health checks and the
+    # like are part of no saga.
+    of_sagas = filters.any_of(filters.method_name("Try"), filters.method_name("Compensate"))
+    return [aio_server_interceptor(filter_=of_sagas)]  # type: ignore[no-untyped-call]
 
 
 def _read(path: Path | str) -> bytes:

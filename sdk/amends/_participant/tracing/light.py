@@ -21,8 +21,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 _UNSET: Final = Status()
-_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
-_NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
+_INHERITED: Final = 0x02
+"""The flags that hold for a whole trace: so far, that its id is random."""
 
 
 class LightTracer(trace.Tracer):
@@ -53,8 +53,11 @@ class LightTracer(trace.Tracer):
             parent = None
         trace_id = self._ids.generate_trace_id() if parent is None else parent.trace_id
         sampling = self._sampler.should_sample(context, trace_id, name, kind, attributes, links)
-        flags = _SAMPLED if sampling.decision is Decision.RECORD_AND_SAMPLE else _NOT_SAMPLED
-        ids = SpanContext(trace_id, self._ids.generate_span_id(), False, flags, sampling.trace_state)
+        flags = 0 if parent is None else parent.trace_flags & _INHERITED
+        if sampling.decision is Decision.RECORD_AND_SAMPLE:
+            flags |= TraceFlags.SAMPLED
+        span_id = self._ids.generate_span_id()
+        ids = SpanContext(trace_id, span_id, False, TraceFlags(flags), sampling.trace_state)
         span = LightSpan(self, name, ids, parent, kind, dict(sampling.attributes))
         span.links.extend(links or ())
         if start_time is not None:
