@@ -1,6 +1,6 @@
 """Measures everything, and prints a table and one JSON object.
 
-``python -m benchmarks`` takes about six minutes on two cores; ``--quick`` less than one, with figures that
+``python -m benchmarks`` takes about four minutes on two cores; ``--quick`` less than one, with figures that
 only show that everything runs. Each benchmark is a process of its own, so that none finds what another left
 behind.
 """

@@ -4,8 +4,8 @@ import asyncio
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -72,7 +72,7 @@ class Load:
             await client.register(THREE_STEPS)
             starter = await stack.enter_async_context(client.starter(max_in_flight=self.concurrency))
             end = time.perf_counter() + warm_up + seconds
-            async with asyncio.TaskGroup() as callers:
+            async with told_once(), asyncio.TaskGroup() as callers:
                 for _ in range(self.concurrency):
                     callers.create_task(self._call(starter, end, samples))
                 await asyncio.sleep(warm_up)
@@ -118,16 +118,26 @@ def check_effects(ended: Counter[SagaState], effects: tuple[int, int]) -> None:
         )
 
 
+@asynccontextmanager
+async def told_once() -> AsyncIterator[None]:
+    """Makes one BenchmarkError of what all callers failed with, since they fail alike."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        first = group.exceptions[0]
+        raise BenchmarkError(f"{len(group.exceptions)} callers failed, the first so: {first}") from first
+
+
 async def start_many(client: Client, definition: Definition, count: int) -> None:
     """Starts so many sagas and returns when all of them are durable, whatever becomes of them."""
-    async with client.starter() as starter, asyncio.TaskGroup() as starts:
+    async with client.starter() as starter, told_once(), asyncio.TaskGroup() as starts:
         for _ in range(count):
             starts.create_task(starter.start(definition, COMPLETES))
 
 
 async def run_many(client: Client, definition: Definition, count: int) -> None:
     """Runs so many sagas to their end. Raises BenchmarkError if one does not complete."""
-    async with client.starter() as starter, asyncio.TaskGroup() as runs:
+    async with client.starter() as starter, told_once(), asyncio.TaskGroup() as runs:
         for _ in range(count):
             runs.create_task(_complete(starter, definition))
 

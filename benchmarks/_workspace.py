@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from amends import AmendsError
 from benchmarks._usage import cpu_seconds
 
 T = TypeVar("T")
@@ -148,7 +149,7 @@ class Workspace:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs a benchmark to its end; SIGTERM ends it as orderly as Ctrl-C does.
 
-    Exits with status 1 and one line on stderr where a BenchmarkError says why there is no figure.
+    Exits with status 1 and says why on stderr where there is no figure.
     """
 
     async def main() -> T:
@@ -159,7 +160,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     try:
         return asyncio.run(main())
-    except BenchmarkError as error:
+    except (BenchmarkError, AmendsError) as error:
         raise SystemExit(f"benchmark: {error}") from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise SystemExit("benchmark: interrupted") from None

@@ -1,5 +1,6 @@
 """The benchmarks run, notice lost work, and leave nothing behind. What they measure is nobody's assertion."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from amends import SagaState
 from benchmarks.__main__ import table
-from benchmarks._load import check_effects
+from benchmarks._load import check_effects, told_once
 from benchmarks._workspace import BenchmarkError, Program, Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,19 @@ def test_p4_work_that_was_lost_or_done_twice_leaves_a_benchmark_without_figures(
         check_effects(ended, (5, 2))
     with pytest.raises(BenchmarkError):
         check_effects(ended, (6, 3))
+
+
+async def test_what_many_callers_fail_with_is_told_once():
+    async def fail() -> None:
+        raise BenchmarkError("no saga ends")
+
+    async def fail_twice() -> None:
+        async with told_once(), asyncio.TaskGroup() as callers:
+            callers.create_task(fail())
+            callers.create_task(fail())
+
+    with pytest.raises(BenchmarkError, match="2 callers failed, the first so: no saga ends"):
+        await fail_twice()
 
 
 async def test_a_benchmark_that_fails_leaves_no_process_and_no_file_behind():
