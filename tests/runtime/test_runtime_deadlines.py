@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from runtime_world import BEGIN, HOLD, SUCCEEDED, UNKNOWN, World, forever, order, step, world
-from virtual_time import in_virtual_time
 
 from amends_coordinator.core.definition import Kind, Retry
 from amends_coordinator.core.outcomes import Pending
+from tests.runtime.runtime_world import BEGIN, HOLD, SUCCEEDED, UNKNOWN, World, forever, order, step, world
+from tests.runtime.virtual_time import in_virtual_time
 
 SLOW = Retry(initial_backoff=3_000.0, max_backoff=3_000.0)
 

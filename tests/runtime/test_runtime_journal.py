@@ -4,13 +4,13 @@ import asyncio
 import logging
 
 import pytest
-from runtime_world import FAR, HOLD, REJECTED, SUCCEEDED, World, order, parallel, step, world
-from virtual_time import in_virtual_time
 
 from amends_coordinator.core import machine
 from amends_coordinator.runtime.errors import UnavailableError
 from amends_coordinator.runtime.journal import RETRY_DELAY, Journal
 from amends_coordinator.store.interface import Append, StoreError
+from tests.runtime.runtime_world import FAR, HOLD, REJECTED, SUCCEEDED, World, order, parallel, step, world
+from tests.runtime.virtual_time import in_virtual_time
 
 
 @in_virtual_time

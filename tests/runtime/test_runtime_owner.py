@@ -5,13 +5,13 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from runtime_world import HOLD, SUCCEEDED, World, parallel, world
-from virtual_time import in_virtual_time
 
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import machine
 from amends_coordinator.runtime.errors import UnavailableError
 from amends_coordinator.runtime.watching import watch
+from tests.runtime.runtime_world import HOLD, SUCCEEDED, World, parallel, world
+from tests.runtime.virtual_time import in_virtual_time
 
 OTHERS_FACT = f.CancelRequested("by another coordinator")
 

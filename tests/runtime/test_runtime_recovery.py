@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from runtime_world import BEGIN, HOLD, REJECTED, SUCCEEDED, UNKNOWN, World, order, step, world
-from virtual_time import in_virtual_time
 
 from amends_coordinator.core.fold import BrokenLogError
 from amends_coordinator.core.values import Direction
 from amends_coordinator.runtime.keeper import PAGE
+from tests.runtime.runtime_world import BEGIN, HOLD, REJECTED, SUCCEEDED, UNKNOWN, World, order, step, world
+from tests.runtime.virtual_time import in_virtual_time
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from runtime_world import FAR, RETENTION, SUCCEEDED, order, step, world
-from virtual_time import in_virtual_time
 
 from amends_coordinator.core.values import Payload
 from amends_coordinator.runtime.errors import NotFoundError
 from amends_coordinator.runtime.keeper import REMOVAL_BATCH, REMOVAL_INTERVAL
+from tests.runtime.runtime_world import FAR, RETENTION, SUCCEEDED, order, step, world
+from tests.runtime.virtual_time import in_virtual_time
 
 
 @in_virtual_time

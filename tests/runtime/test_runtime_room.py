@@ -2,12 +2,11 @@
 
 import asyncio
 
-from runtime_world import FAR, HOLD, SUCCEEDED, order, step, world
-from virtual_time import in_virtual_time
-
 from amends_coordinator.runtime.errors import OverloadedError, UnavailableError
 from amends_coordinator.runtime.keeper import PAGE
 from amends_coordinator.runtime.runtime import MAX_WAITING, OVERLOAD_DELAY
+from tests.runtime.runtime_world import FAR, HOLD, SUCCEEDED, order, step, world
+from tests.runtime.virtual_time import in_virtual_time
 
 
 @in_virtual_time

@@ -4,8 +4,6 @@ import asyncio
 
 import pytest
 from google.protobuf import struct_pb2
-from runtime_world import FAR, HOLD, REJECTED, SUCCEEDED, World, order, started, step, world
-from virtual_time import in_virtual_time
 
 from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.outcomes import Refused
@@ -13,6 +11,8 @@ from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction, Payload, Refusal
 from amends_coordinator.runtime.errors import AlreadyExistsError, RequestError, UnavailableError
 from amends_coordinator.runtime.runtime import ExistsInStoreError
+from tests.runtime.runtime_world import FAR, HOLD, REJECTED, SUCCEEDED, World, order, started, step, world
+from tests.runtime.virtual_time import in_virtual_time
 
 STRUCT = "type.googleapis.com/google.protobuf.Struct"
 

@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from runtime_world import BEGIN, FAR, HOLD, SUCCEEDED, World, order, step, world
-from virtual_time import in_virtual_time
 
 from amends_coordinator.core import machine
 from amends_coordinator.core.definition import Definition
@@ -12,6 +10,8 @@ from amends_coordinator.core.outcomes import Pending, Refused
 from amends_coordinator.core.values import Direction, Refusal
 from amends_coordinator.runtime.keeper import NEVER
 from amends_coordinator.runtime.watching import watch
+from tests.runtime.runtime_world import BEGIN, FAR, HOLD, SUCCEEDED, World, order, step, world
+from tests.runtime.virtual_time import in_virtual_time
 
 ONE = order(step("reserve"))
 

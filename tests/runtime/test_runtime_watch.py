@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from runtime_world import HOLD, REJECTED, SUCCEEDED, World, order, step, world
-from virtual_time import in_virtual_time
 
 from amends_coordinator.core.facts import Event
 from amends_coordinator.core.machine import RetryWished
@@ -13,6 +11,8 @@ from amends_coordinator.core.outcomes import Refused
 from amends_coordinator.core.values import Direction, Refusal
 from amends_coordinator.runtime.errors import NotFoundError
 from amends_coordinator.runtime.watching import watch
+from tests.runtime.runtime_world import HOLD, REJECTED, SUCCEEDED, World, order, step, world
+from tests.runtime.virtual_time import in_virtual_time
 
 STEPS = ("reserve", "charge", "ship")
 WHOLE = [1, 2, 3, 4, 5]

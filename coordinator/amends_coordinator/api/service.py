@@ -20,7 +20,7 @@ from amends_coordinator.core import machine
 from amends_coordinator.core.definition import Definition, Violation
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.runtime.errors import InvalidRequestError
-from amends_coordinator.runtime.live import Live, Waiter
+from amends_coordinator.runtime.live import Waiter
 from amends_coordinator.runtime.registry import Registry
 from amends_coordinator.runtime.runtime import Runtime
 from amends_coordinator.runtime.watching import watch
@@ -48,16 +48,16 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
 
     @answering
     async def StartSaga(self, request: pb.StartSagaRequest, context: Context) -> saga_pb2.Saga:  # noqa: N802, D102
-        answer: asyncio.Future[Saga] = asyncio.get_running_loop().create_future()
+        answer, waiter = _answer()
         remaining = context.time_remaining()
         self._starter.begin(
             request,
             _traceparent(context),
             None if remaining is None else max(remaining - MARGIN, 0.0),
-            lambda saga: None if answer.done() else answer.set_result(saga),
-            lambda error: None if answer.done() else answer.set_exception(error),
+            waiter.told,
+            waiter.failed,
         )
-        return saga_to_proto(await answer)
+        return await answer
 
     async def StartSagas(  # noqa: N802, D102
         self, request_iterator: AsyncIterator[pb.StartSagasRequest], context: Context
@@ -79,7 +79,9 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
         live = self._runtime.live(request.saga_id)
         if live is None or self._runtime.journal.trouble is not None:
             return saga_to_proto(await self._runtime.read(request.saga_id))
-        return saga_to_proto(await self._settled(live))
+        answer, waiter = _answer()
+        self._runtime.when_durable(live, waiter)
+        return await answer
 
     @answering
     async def ListSagas(self, request: pb.ListSagasRequest, _context: Context) -> pb.ListSagasResponse:  # noqa: N802, D102
@@ -141,12 +143,6 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
             return saga_to_proto(saga)
         answer, waiter = _answer()
         self._runtime.wish(live, stimulus, waiter)
-        return saga_to_proto(await answer)
-
-    async def _settled(self, live: Live) -> Saga:
-        """A live saga once everything that it shows is durable."""
-        answer, waiter = _answer()
-        self._runtime.when_durable(live, waiter)
         return await answer
 
     # Definitions
@@ -160,7 +156,10 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
         except ValueError as error:
             violation = Violation("definition.steps", f"cannot be read: {error}")
             raise InvalidRequestError([violation]) from error
-        return _definition(*await self._registry.register(definition))
+        try:
+            return _definition(*await self._registry.register(definition))
+        except InvalidRequestError as error:
+            raise error.within("definition") from None
 
     @answering
     async def GetDefinition(self, request: pb.GetDefinitionRequest, _context: Context) -> saga_pb2.Definition:  # noqa: N802, D102
@@ -228,11 +227,15 @@ class _StartStream:
                 yield pb.StartSagasResponse(results=batch)
 
 
-def _answer() -> tuple[asyncio.Future[Saga], Waiter]:
-    """A future, and the waiter that settles it unless its owner has gone."""
-    answer: asyncio.Future[Saga] = asyncio.get_running_loop().create_future()
+def _answer() -> tuple[asyncio.Future[saga_pb2.Saga], Waiter]:
+    """A future, and the waiter that settles it unless its owner has gone.
+
+    The message is made when the waiter is told: by the time the RPC goes on, the saga may show more, which is
+    not durable yet.
+    """
+    answer: asyncio.Future[saga_pb2.Saga] = asyncio.get_running_loop().create_future()
     waiter = Waiter(
-        told=lambda saga: None if answer.done() else answer.set_result(saga),
+        told=lambda saga: None if answer.done() else answer.set_result(saga_to_proto(saga)),
         failed=lambda error: None if answer.done() else answer.set_exception(error),
     )
     return answer, waiter

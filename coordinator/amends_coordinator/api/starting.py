@@ -16,7 +16,12 @@ from amends_coordinator.core.facts import SagaStarted
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import microseconds
 from amends_coordinator.runtime.admission import Admission
-from amends_coordinator.runtime.errors import RequestError
+from amends_coordinator.runtime.errors import (
+    AlreadyExistsError,
+    InvalidRequestError,
+    NotFoundError,
+    RequestError,
+)
 from amends_coordinator.runtime.live import Waiter
 from amends_coordinator.runtime.registry import Registry
 from amends_coordinator.runtime.runtime import ExistsInStoreError, Runtime
@@ -24,6 +29,9 @@ from amends_coordinator.timers import Timer
 
 Told = Callable[[Saga], None]
 Failed = Callable[[Exception], None]
+
+MAX_TRACEPARENT = 128
+"""Characters of a traceparent: the present version has 55, and a later one may add to it."""
 
 
 class Starter:
@@ -79,19 +87,22 @@ class Starter:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def admitted(self, start: Start) -> Definition:
-        """Finds the definition of a start and admits it. Raises RequestError."""
-        definition = start.definition or await self._registry.get(start.definition_name)
-        await self._admission.admit(definition)
-        return definition
+    async def find(self, start: Start) -> Definition:
+        """Finds the definition of a start. Raises RequestError."""
+        return start.definition or await self._registry.get(start.definition_name)
 
-    def launch(self, start: Start, definition: Definition, traceparent: str, waiter: Waiter) -> SagaStarted:
-        """Hands a start to the runtime. Raises RequestError."""
-        if start.step_inputs:
-            check_step_inputs(start, definition)
+    async def admit(self, definition: Definition) -> None:
+        """Checks a definition against its participants. Raises InvalidRequestError."""
+        try:
+            await self._admission.admit(definition)
+        except InvalidRequestError as error:
+            raise error.within("definition") from None
+
+    def fact(self, start: Start, definition: Definition, traceparent: str) -> SagaStarted:
+        """Makes the fact with which a saga begins."""
         now = self._runtime.timers.now()
-        parent = start.traceparent if parse_traceparent(start.traceparent) else traceparent
-        fact = SagaStarted(
+        parent = next(filter(_continuable, (start.traceparent, traceparent)), "")
+        return SagaStarted(
             definition=definition,
             input=start.input,
             step_inputs=start.step_inputs,
@@ -100,8 +111,12 @@ class Starter:
             traceparent=parent or self._spans.root(definition.name, start.saga_id),
             definition_by_name=start.definition is None,
         )
+
+    def launch(self, start: Start, fact: SagaStarted, waiter: Waiter) -> None:
+        """Hands a start to the runtime. Raises RequestError."""
+        if start.step_inputs:
+            check_step_inputs(start, fact.definition)
         self._runtime.start(start.saga_id, fact, waiter)
-        return fact
 
     async def join(self, start: Start, fact: SagaStarted, waiter: Waiter) -> None:
         """Joins the saga in the store that has the id of a start."""
@@ -111,10 +126,9 @@ class Starter:
         """Calls back later."""
         return self._runtime.timers.at(self._runtime.timers.now() + seconds, callback)
 
-    def saga(self, saga_id: str) -> Saga | None:
-        """Finds a live saga."""
-        live = self._runtime.live(saga_id)
-        return None if live is None else live.saga
+    def stop_waiting(self, start: Start, waiter: Waiter) -> None:
+        """Has a waiter told of the saga as it is, instead of its end."""
+        self._runtime.stop_waiting(start.saga_id, waiter)
 
 
 class _Launch:
@@ -156,18 +170,25 @@ class _Launch:
 
     def go(self, definition: Definition) -> None:
         """Starts the saga with an admitted definition."""
+        self.fact = self._starter.fact(self.start, definition, self._traceparent)
         try:
-            self.fact = self._starter.launch(self.start, definition, self._traceparent, self.waiter)
+            self._starter.launch(self.start, self.fact, self.waiter)
+        except InvalidRequestError as error:
+            self._starter.spawn(self._join(error))
         except RequestError as error:
             self.failed(error)
 
     async def go_slowly(self) -> None:
         """Starts the saga once its definition is found and admitted."""
         try:
-            definition = await self._starter.admitted(self.start)
-        except (
-            Exception
-        ) as error:  # answered as the RPC's status, which tells the foreseen from the unforeseen
+            definition = await self._starter.find(self.start)
+            try:
+                await self._starter.admit(definition)
+            except InvalidRequestError as error:
+                self.fact = self._starter.fact(self.start, definition, self._traceparent)
+                await self._join(error)
+                return
+        except Exception as error:  # the RPC's status tells the foreseen from the unforeseen
             self.failed(error)
             return
         self.go(definition)
@@ -180,22 +201,28 @@ class _Launch:
     def failed(self, error: Exception) -> None:
         """Answers with an error, unless it only says that the saga is in the store already."""
         if isinstance(error, ExistsInStoreError):
-            self._starter.spawn(self._join())
+            self._starter.spawn(self._join(error))
         elif self._close():
             self._failed(error)
 
-    async def _join(self) -> None:
-        assert self.fact is not None, "the store can only know a saga that was handed to it"
+    async def _join(self, refusal: RequestError) -> None:
+        """Joins the saga that this start repeats, or fails.
+
+        A start that would be refused today may repeat one that was accepted when its definition or its
+        participants were others; it is that saga all the same (P10).
+        """
+        assert self.fact is not None, "what is compared with a saga was made before"
         try:
             await self._starter.join(self.start, self.fact, self.waiter)
+        except (NotFoundError, AlreadyExistsError) as error:
+            self.failed(refusal if isinstance(refusal, InvalidRequestError) else error)
         except Exception as error:  # as above
             self.failed(error)
 
     def _out_of_time(self) -> None:
-        """Answers with the saga as it is: running out of time is no error."""
-        saga = self._starter.saga(self.start.saga_id)
-        if saga is not None:
-            self.told(saga)
+        """Answers with the saga as far as it came: running out of time is no error."""
+        self._timer = None
+        self._starter.stop_waiting(self.start, self.waiter)
 
     def _close(self) -> bool:
         if self._answered:
@@ -204,3 +231,8 @@ class _Launch:
         if self._timer is not None:
             self._timer.cancel()
         return True
+
+
+def _continuable(traceparent: str) -> bool:
+    """Whether a trace can be continued. What is malformed is ignored, as W3C Trace Context has it."""
+    return len(traceparent) <= MAX_TRACEPARENT and parse_traceparent(traceparent) is not None

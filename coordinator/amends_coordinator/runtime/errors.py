@@ -29,6 +29,12 @@ class InvalidRequestError(RequestError):
         super().__init__("; ".join(f"{each.field} {each.description}" for each in violations))
         self.violations = tuple(violations)
 
+    def within(self, field: str) -> "InvalidRequestError":
+        """The same, for a message that holds what was read in a field."""
+        return InvalidRequestError(
+            [Violation(f"{field}.{each.field}", each.description) for each in self.violations]
+        )
+
 
 class NotFoundError(RequestError):
     """There is no saga, definition or version of this name."""

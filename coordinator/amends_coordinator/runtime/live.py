@@ -8,7 +8,6 @@ from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.core.machine import Decision
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState
-from amends_coordinator.runtime.errors import RequestError
 from amends_coordinator.store.interface import Append, StoreError
 from amends_coordinator.timers import Timer
 
@@ -21,7 +20,7 @@ class Waiter:
     """Somebody who wants to know of a saga: once it is durable, or once it has ended or is parked."""
 
     told: Callable[[Saga], None]
-    failed: Callable[[RequestError], None]
+    failed: Callable[[Exception], None]
     until_end: bool = False
 
 

@@ -23,9 +23,9 @@ class Registry:
 
     async def get(self, name: str) -> Definition:
         """The newest version under a name. Raises NotFoundError."""
-        definition, _ = await self.get_version(name, 0)
-        self._newest[name] = definition
-        return definition
+        found, _ = await self.get_version(name, 0)
+        # A newer one may have been registered while we read.
+        return self._newest.setdefault(name, found)
 
     async def get_version(self, name: str, version: int) -> tuple[Definition, float]:
         """A version, and when it was registered; 0 is the newest. Raises NotFoundError."""
