@@ -64,6 +64,8 @@ class FaultyStore(MemoryStore):
         self.pages_read = 0  # of unfinished sagas
         self._reading = asyncio.Event()  # cleared, it holds pages back that were read
         self._reading.set()
+        self._finding = asyncio.Event()  # cleared, it holds definitions back that were read
+        self._finding.set()
         self._passing = 0  # appends to let through before holding up the others
 
     def let_one_pass(self) -> None:
@@ -94,6 +96,16 @@ class FaultyStore(MemoryStore):
         """Has pages of unfinished sagas arrive only once this event is set."""
         self._reading.clear()
         return self._reading
+
+    def hold_definitions(self) -> asyncio.Event:
+        """Has definitions arrive only once this event is set."""
+        self._finding.clear()
+        return self._finding
+
+    async def get_definition(self, name: str, version: int = 0) -> tuple[Definition, float] | None:
+        found = await super().get_definition(name, version)
+        await self._finding.wait()
+        return found
 
     async def read_unfinished(self, after_id: str, limit: int, now: float) -> list[tuple[str, list[f.Event]]]:
         if self.reading_fails:
@@ -146,6 +158,8 @@ class FakeParticipant:
         self.times: list[float] = []
         self.checks = True  # whether the store is the one that the calls are checked against
         self.arrived = asyncio.Event()  # set once a call is held
+        self._described = asyncio.Event()  # cleared, it holds descriptions back
+        self._described.set()
 
     @property
     def in_flight(self) -> int:
@@ -173,7 +187,13 @@ class FakeParticipant:
     def withdraw(self, attempt: Attempt) -> None:
         """All calls leave at once here, so none can be withdrawn."""
 
+    def hold_description(self) -> asyncio.Event:
+        """Has descriptions come only once this event is set."""
+        self._described.clear()
+        return self._described
+
     async def describe(self) -> pb.DescribeResponse:
+        await self._described.wait()
         if self.description is None:
             raise grpc.RpcError("nobody listens")
         return self.description

@@ -32,6 +32,10 @@ MARGIN = 0.1
 MAX_RESULTS = 256
 """Results of one message of StartSagas."""
 
+MAX_UNREAD = 4 * MAX_RESULTS
+"""Results that a client has not taken yet, beyond which no more of its starts are read: whoever sends and
+does not read must not fill our memory. Four messages keep a client busy that does read."""
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -187,6 +191,7 @@ class _StartStream:
         self._traceparent = traceparent
         self._results: list[pb.StartSagasResponse.Result] = []
         self._ready = asyncio.Event()
+        self._taken = asyncio.Event()
         self._outstanding = 0
         self._reading = True
 
@@ -196,6 +201,9 @@ class _StartStream:
             async for message in messages:
                 for start in message.starts:
                     self._begin(start)
+                while len(self._results) >= MAX_UNREAD:
+                    self._taken.clear()
+                    await self._taken.wait()
         finally:
             self._reading = False
             self._ready.set()
@@ -224,6 +232,7 @@ class _StartStream:
             self._ready.clear()
             while self._results:
                 batch, self._results = self._results[:MAX_RESULTS], self._results[MAX_RESULTS:]
+                self._taken.set()
                 yield pb.StartSagasResponse(results=batch)
 
 
