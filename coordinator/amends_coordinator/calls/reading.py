@@ -4,7 +4,8 @@ A code outside the table, a reply without an outcome, or one whose numbers nobod
 have happened, and the fence makes asking again safe.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 import grpc
 from google.protobuf import any_pb2
@@ -55,6 +56,9 @@ MAX_REASON = 63
 MAX_WORDS = 1_024
 """Characters kept of a participant's message: it is stored in every log that it fails."""
 
+MAX_METADATA = 64
+"""Entries kept of a rejection's metadata, as many as a saga has labels."""
+
 MAX_RETRY_AFTER = 86_400.0
 """Seconds that a participant may ask to be left alone; a day, so that a slip of units cannot bury a saga."""
 
@@ -74,7 +78,9 @@ def read_try(response: pb.TryResponse | None) -> Outcome:
     if which == "rejected":
         rejection = rejection_from_proto(response.rejected)
         reason = rejection.reason or "UNSPECIFIED"
-        return Rejected(Rejection(reason[:MAX_REASON], rejection.message[:MAX_WORDS], rejection.metadata))
+        return Rejected(
+            Rejection(reason[:MAX_REASON], rejection.message[:MAX_WORDS], _bounded(rejection.metadata))
+        )
     if which == "pending":
         return _read_pending(response.pending)
     return _broken("a TryResponse without an outcome that this version knows")
@@ -109,6 +115,8 @@ def read_reply(direction: Direction, reply: pb.ExchangeResponse.Reply) -> Outcom
 
 def read_status(direction: Direction, status: status_pb2.Status) -> Outcome:
     """Reads a status that an RPC ended with. OK does not belong here: an outcome was promised."""
+    if status.code == Code.OK:
+        return _broken("OK, and nothing else")
     info, retry_after = _read_details(status.details)
     message = status.message[:MAX_WORDS]
     if status.code not in DEFINITE:
@@ -116,7 +124,7 @@ def read_status(direction: Direction, status: status_pb2.Status) -> Outcome:
     reason = info.reason[:MAX_REASON] if info is not None and info.reason else code_name(status.code)
     if direction is Direction.BACKWARD:
         return Refused(Refusal(reason, message))
-    return Rejected(Rejection(reason, message, dict(info.metadata) if info is not None else {}))
+    return Rejected(Rejection(reason, message, _bounded(info.metadata) if info is not None else {}))
 
 
 def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
@@ -143,6 +151,11 @@ def too_large(direction: Direction, size: int) -> Outcome:
     if direction is Direction.FORWARD:
         return Rejected(Rejection("CALL_TOO_LARGE", message))
     return Refused(Refusal("CALL_TOO_LARGE", message))
+
+
+def _bounded(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata of a rejection, as much of it as the log keeps."""
+    return {key[:MAX_WORDS]: value[:MAX_WORDS] for key, value in islice(metadata.items(), MAX_METADATA)}
 
 
 def _read_pending(pending: pb.Pending) -> Pending:

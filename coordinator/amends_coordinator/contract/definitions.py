@@ -88,7 +88,12 @@ def _retry_from_proto(message: saga_pb2.RetryPolicy) -> Retry:
     )
 
 
-@lru_cache(maxsize=1024)
+MAX_SHARED = 1 << 16
+"""Bytes of a definition that is remembered: a hundred steps and more. Larger ones, which a client may make up
+at will, are read each time, so that the memory for all stays within 16 MiB."""
+
+
+@lru_cache(maxsize=256)
 def _parse(data: bytes) -> Definition:
     return definition_from_proto(saga_pb2.Definition.FromString(data))
 
@@ -98,10 +103,11 @@ def shared_definition(message: saga_pb2.Definition) -> Definition:
 
     Thousands of live sagas then hold one definition between them, and reading it is a look-up.
     """
-    return _parse(message.SerializeToString(deterministic=True))
+    data = message.SerializeToString(deterministic=True)
+    return _parse(data) if len(data) <= MAX_SHARED else definition_from_proto(message)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _render(definition: Definition) -> saga_pb2.Definition:
     return definition_to_proto(definition)
 

@@ -69,7 +69,11 @@ class Definition:
 
     def __hash__(self) -> int:
         # Definitions are keys of caches; hashing every step each time would cost more than the caches save.
-        return hash((self.name, self.version))
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.version, self.timeout, self.steps))
 
     @cached_property
     def position(self) -> dict[str, int]:

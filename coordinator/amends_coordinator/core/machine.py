@@ -276,7 +276,7 @@ def _attempt_failed(turn: _Turn, place: int, outcome: outcomes.Unknown, again: f
                 Cause.ATTEMPTS_EXHAUSTED,
                 step.name,
                 "ATTEMPTS_EXHAUSTED",
-                f"step {step.name!r} failed in {attempt} attempts, the last time with: {outcome.message}",
+                f"step {step.name!r} failed in {_times(attempt)}, the last time with: {outcome.message}",
             )
         )
     elif exhausted and not saga.needs_attention:
@@ -284,7 +284,7 @@ def _attempt_failed(turn: _Turn, place: int, outcome: outcomes.Unknown, again: f
         turn.record(
             f.AttentionNeeded(
                 step.name,
-                f"{what} of step {step.name!r} failed in {attempt} attempts and is being repeated, "
+                f"{what} of step {step.name!r} failed in {_times(attempt)} and is being repeated, "
                 f"the last time with: {outcome.message}",
             )
         )
@@ -428,6 +428,10 @@ _ADVANCE: dict[type[Any], Callable[[_Turn, Any], None]] = {
 
 
 # Words for the operator
+
+
+def _times(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
 
 
 def _why_parked_forward(saga: Saga) -> str:

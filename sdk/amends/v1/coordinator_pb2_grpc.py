@@ -178,10 +178,11 @@ class CoordinatorServicer:
         """States what is true of a step, where an operator knows better than the coordinator can. The
         reason is kept in the log.
 
-        A step that is TRYING or UNKNOWN, or REJECTED after the pivot, may be resolved as SUCCEEDED;
-        TRYING or UNKNOWN, but not after the pivot, as NO_EFFECT; UNKNOWN, COMPENSATING, REFUSED or, in a
-        saga that turned back, SUCCEEDED, as COMPENSATED. Fails with FAILED_PRECONDITION for any other
-        pair and while a call of the step is in flight.
+        In a saga that goes forward, a step that is TRYING, or REJECTED or UNKNOWN after the pivot, may be
+        resolved as SUCCEEDED, and one that is TRYING, but not after the pivot, as NO_EFFECT. In a saga that
+        turned back, a step that is UNKNOWN may be resolved as NO_EFFECT, and one that is SUCCEEDED, UNKNOWN,
+        COMPENSATING or REFUSED as COMPENSATED. Fails with FAILED_PRECONDITION for any other pair and while
+        a call of the step is in flight.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

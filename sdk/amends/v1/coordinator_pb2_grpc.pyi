@@ -82,10 +82,11 @@ class CoordinatorStub:
     """States what is true of a step, where an operator knows better than the coordinator can. The
     reason is kept in the log.
 
-    A step that is TRYING or UNKNOWN, or REJECTED after the pivot, may be resolved as SUCCEEDED;
-    TRYING or UNKNOWN, but not after the pivot, as NO_EFFECT; UNKNOWN, COMPENSATING, REFUSED or, in a
-    saga that turned back, SUCCEEDED, as COMPENSATED. Fails with FAILED_PRECONDITION for any other
-    pair and while a call of the step is in flight.
+    In a saga that goes forward, a step that is TRYING, or REJECTED or UNKNOWN after the pivot, may be
+    resolved as SUCCEEDED, and one that is TRYING, but not after the pivot, as NO_EFFECT. In a saga that
+    turned back, a step that is UNKNOWN may be resolved as NO_EFFECT, and one that is SUCCEEDED, UNKNOWN,
+    COMPENSATING or REFUSED as COMPENSATED. Fails with FAILED_PRECONDITION for any other pair and while
+    a call of the step is in flight.
     """
     RegisterDefinition: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.RegisterDefinitionRequest, _saga_pb2.Definition]
     """Stores a definition under its name and returns it with its version.
@@ -150,10 +151,11 @@ class CoordinatorAsyncStub(CoordinatorStub):
     """States what is true of a step, where an operator knows better than the coordinator can. The
     reason is kept in the log.
 
-    A step that is TRYING or UNKNOWN, or REJECTED after the pivot, may be resolved as SUCCEEDED;
-    TRYING or UNKNOWN, but not after the pivot, as NO_EFFECT; UNKNOWN, COMPENSATING, REFUSED or, in a
-    saga that turned back, SUCCEEDED, as COMPENSATED. Fails with FAILED_PRECONDITION for any other
-    pair and while a call of the step is in flight.
+    In a saga that goes forward, a step that is TRYING, or REJECTED or UNKNOWN after the pivot, may be
+    resolved as SUCCEEDED, and one that is TRYING, but not after the pivot, as NO_EFFECT. In a saga that
+    turned back, a step that is UNKNOWN may be resolved as NO_EFFECT, and one that is SUCCEEDED, UNKNOWN,
+    COMPENSATING or REFUSED as COMPENSATED. Fails with FAILED_PRECONDITION for any other pair and while
+    a call of the step is in flight.
     """
     RegisterDefinition: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.RegisterDefinitionRequest, _saga_pb2.Definition]  # type: ignore[assignment]
     """Stores a definition under its name and returns it with its version.
@@ -263,10 +265,11 @@ class CoordinatorServicer(metaclass=_abc_1.ABCMeta):
         """States what is true of a step, where an operator knows better than the coordinator can. The
         reason is kept in the log.
 
-        A step that is TRYING or UNKNOWN, or REJECTED after the pivot, may be resolved as SUCCEEDED;
-        TRYING or UNKNOWN, but not after the pivot, as NO_EFFECT; UNKNOWN, COMPENSATING, REFUSED or, in a
-        saga that turned back, SUCCEEDED, as COMPENSATED. Fails with FAILED_PRECONDITION for any other
-        pair and while a call of the step is in flight.
+        In a saga that goes forward, a step that is TRYING, or REJECTED or UNKNOWN after the pivot, may be
+        resolved as SUCCEEDED, and one that is TRYING, but not after the pivot, as NO_EFFECT. In a saga that
+        turned back, a step that is UNKNOWN may be resolved as NO_EFFECT, and one that is SUCCEEDED, UNKNOWN,
+        COMPENSATING or REFUSED as COMPENSATED. Fails with FAILED_PRECONDITION for any other pair and while
+        a call of the step is in flight.
         """
 
     @_abc_1.abstractmethod
