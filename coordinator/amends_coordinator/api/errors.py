@@ -22,6 +22,17 @@ log = logging.getLogger(__name__)
 DOMAIN = "amends"
 """The domain of every ErrorInfo (AIP-193)."""
 
+MAX_TOLD = 1_000
+"""Bytes of an error's message. An error travels in the trailers of a response, of which gRPC takes 8 KiB by
+default; the message is there twice, once with three characters for every byte that is not ASCII."""
+
+MAX_FAULTS = 2_500
+"""Bytes of all field violations of an error, for the same reason: they are encoded in base64, and the whole
+has to fit."""
+
+MAX_FAULT = 500
+"""Bytes of one field violation, so that several fit."""
+
 _CODES: dict[type[errors.RequestError], int] = {
     errors.InvalidRequestError: Code.INVALID_ARGUMENT,
     errors.NotFoundError: Code.NOT_FOUND,
@@ -45,17 +56,34 @@ def to_status(error: BaseException) -> status_pb2.Status:
         return _status(Code.INTERNAL, "the coordinator failed; its log says how", "INTERNAL")
     status = _status(_CODES[type(error)], str(error), error.reason)
     if isinstance(error, errors.InvalidRequestError):
-        bad = error_details_pb2.BadRequest()
-        for each in error.violations:
-            bad.field_violations.add(field=each.field, description=each.description)
-        _attach(status, bad)
+        _attach(status, _bad_request(error))
     if isinstance(error, errors.OverloadedError):
         _attach(status, error_details_pb2.RetryInfo(retry_delay=duration_to_proto(error.retry_after)))
     return status
 
 
+def _bad_request(error: errors.InvalidRequestError) -> error_details_pb2.BadRequest:
+    """Tells the faults of a request; of very many, as many as arrive."""
+    bad = error_details_pb2.BadRequest()
+    for number, each in enumerate(error.violations):
+        field = _shortened(each.field, MAX_FAULT // 2)
+        description = _shortened(each.description, MAX_FAULT // 2)
+        if bad.ByteSize() + len(field.encode()) + len(description.encode()) > MAX_FAULTS:
+            left = len(error.violations) - number
+            bad.field_violations.add(field=field, description=f"is wrong too, as are {left - 1} more")
+            break
+        bad.field_violations.add(field=field, description=description)
+    return bad
+
+
+def _shortened(text: str, size: int) -> str:
+    """Cuts a text to so many bytes of UTF-8."""
+    data = text.encode()
+    return text if len(data) <= size else data[: size - 3].decode(errors="ignore") + "…"
+
+
 def _status(code: int, message: str, reason: str) -> status_pb2.Status:
-    status = status_pb2.Status(code=code, message=message)
+    status = status_pb2.Status(code=code, message=_shortened(message, MAX_TOLD))
     _attach(status, error_details_pb2.ErrorInfo(domain=DOMAIN, reason=reason))
     return status
 

@@ -126,6 +126,13 @@ def check_saga_id(saga_id: str) -> None:
         raise InvalidRequestError(found)
 
 
+def check_definition_name(name: str) -> None:
+    """Checks the name of a definition in a request. Raises InvalidRequestError."""
+    found = check_name("name", name)
+    if found:
+        raise InvalidRequestError(found)
+
+
 def check_words(field: str, words: str, *, required: bool = False) -> None:
     """Checks what somebody says for the log. Raises InvalidRequestError."""
     if len(words) > limits.MAX_WORDS:

@@ -169,6 +169,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     async def GetDefinition(self, request: pb.GetDefinitionRequest, _context: Context) -> saga_pb2.Definition:  # noqa: N802, D102
         if request.version < 0:
             raise InvalidRequestError([Violation("version", "must not be negative")])
+        requests.check_definition_name(request.name)
         return _definition(*await self._registry.get_version(request.name, request.version))
 
     @answering

@@ -42,13 +42,12 @@ def serve(config: str | None, **flags: Any) -> None:
 
 
 def _run(settings: Settings) -> None:
-    import asyncio
-
+    from amends import _loop
     from amends_coordinator.daemon import serve as run_daemon
     from amends_coordinator.store.interface import StoreError
 
     try:
-        asyncio.run(run_daemon(settings))
+        _loop.run(run_daemon(settings))
     except KeyboardInterrupt:
         pass  # A Ctrl-C before the daemon took signals over; nothing had been accepted.
     except StoreError as error:

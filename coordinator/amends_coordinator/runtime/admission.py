@@ -88,10 +88,13 @@ class Admission:
         if self._silent_until.get(name, 0.0) > self._timers.now():
             return actions
         try:
-            description = await self._participants[name].describe()
+            description: pb.DescribeResponse | None = await self._participants[name].describe()
         except grpc.RpcError as error:
             self._silent_until[name] = self._timers.now() + PATIENCE
             log.debug("participant %s gives no description: %s", name, error, extra={"action": "describe"})
+            return None
+        if description is None:  # what gRPC's client makes of bytes that are no message
+            self._silent_until[name] = self._timers.now() + PATIENCE
             return None
         actions = self._actions[name] = {action.name: action for action in description.actions}
         return actions

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar, overload
 
+from amends import _loop
 from amends._fence import Fence, MemoryFence, SqliteFence
 from amends._participant import tracing
 from amends._participant.action import Action
@@ -151,7 +152,7 @@ class Participant:
         """
         try:
             with tracing.exporting(self.name):
-                asyncio.run(self._serve(address, tls, grace))
+                _loop.run(self._serve(address, tls, grace))
         except StartError as error:
             sys.stderr.write(f"{self.name}: {error}\n")
             raise SystemExit(1) from None
