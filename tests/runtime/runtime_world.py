@@ -155,6 +155,7 @@ class FakeParticipant:
         self.held: list[Attempt] = []
         self.waiting = 0
         self.description: pb.DescribeResponse | None = None  # None: it is down
+        self.garbage = False  # whether its description cannot be read
         self.times: list[float] = []
         self.checks = True  # whether the store is the one that the calls are checked against
         self.arrived = asyncio.Event()  # set once a call is held
@@ -194,6 +195,8 @@ class FakeParticipant:
 
     async def describe(self) -> pb.DescribeResponse:
         await self._described.wait()
+        if self.garbage:
+            return None  # type: ignore[return-value] # what gRPC makes of bytes that are no message
         if self.description is None:
             raise grpc.RpcError("nobody listens")
         return self.description
