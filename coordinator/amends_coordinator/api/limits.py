@@ -3,6 +3,9 @@
 MAX_PAYLOAD = 1 << 20
 """Bytes of an input: it is stored, and sent with every attempt. Larger things belong elsewhere."""
 
+MAX_TYPE_URL = 512
+"""Characters of a payload's type: a name with its packages, sent along with every attempt."""
+
 MAX_STEP_INPUTS = 4 << 20
 """Bytes of all step inputs together: they are one row of the log."""
 
@@ -27,3 +30,6 @@ MAX_WAIT = 3_600.0
 
 MAX_MESSAGE = 16 << 20
 """Bytes of a message: a request with every input at its limit, or a batch of smaller ones."""
+
+FIRST_MOMENT, LAST_MOMENT = -62_135_596_800, 253_402_300_799
+"""The years 1 to 9999, which google.protobuf.Timestamp keeps to, in seconds since the epoch."""

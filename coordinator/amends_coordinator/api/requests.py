@@ -99,6 +99,9 @@ def _check_payloads(request: pb.StartSagaRequest, found: list[Violation]) -> Non
 
 
 def _check_payload(field: str, payload: any_pb2.Any, found: list[Violation]) -> None:
+    if len(payload.type_url) > limits.MAX_TYPE_URL:
+        message = f"has {len(payload.type_url)} characters, but may have {limits.MAX_TYPE_URL}"
+        found.append(Violation(f"{field}.type_url", message))
     size = len(payload.value)
     if size > limits.MAX_PAYLOAD:
         found.append(Violation(field, f"takes {size} bytes, but may take {limits.MAX_PAYLOAD}"))
@@ -184,6 +187,9 @@ def read_filter(request: pb.ListSagasRequest) -> Filter:
     if request.definition_name:
         found += check_name("definition_name", request.definition_name)
     _check_labels(request.labels, found)
+    for field in ("created_from", "created_before"):
+        if request.HasField(field) and not _is_moment(getattr(request, field).seconds):
+            found.append(Violation(field, "is no moment of the years 1 to 9999"))
     if found:
         raise InvalidRequestError(found)
     return Filter(
@@ -194,6 +200,10 @@ def read_filter(request: pb.ListSagasRequest) -> Filter:
         created_before=optional_moment(request, "created_before"),
         needs_attention=request.needs_attention,
     )
+
+
+def _is_moment(seconds: float) -> bool:
+    return limits.FIRST_MOMENT <= seconds <= limits.LAST_MOMENT
 
 
 def write_token(condition: Filter, last: Cursor) -> str:
@@ -209,6 +219,9 @@ def read_token(condition: Filter, token: str) -> Cursor | None:
     try:
         digest, create_time, saga_id = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
         cursor = Cursor(float(create_time), str(saga_id))
+        # Anybody can forge one; what it says must be something that the store can look for.
+        if not _is_moment(cursor.create_time) or check_name("saga_id", cursor.saga_id):
+            raise ValueError("it names no place")
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidRequestError(
             [Violation("page_token", "is not one that this coordinator gave out")]
