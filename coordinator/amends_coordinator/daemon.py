@@ -149,7 +149,9 @@ async def _serve_api(
         options=[
             ("grpc.so_reuseport", 0),  # a port in use is an error, not a second owner
             ("grpc.max_receive_message_length", MAX_MESSAGE),
-            ("grpc.max_send_message_length", MAX_MESSAGE),
+            # What comes in is bounded, and what was kept of it must be readable: a saga with its results is
+            # larger than any request.
+            ("grpc.max_send_message_length", -1),
         ],
     )
     coordinator_pb2_grpc.add_CoordinatorServicer_to_server(service, server)
