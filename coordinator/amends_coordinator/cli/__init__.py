@@ -6,11 +6,15 @@ import what they need when they run, so that `amends --help` is quick; what is i
 a command's module is click and what click needs.
 """
 
+import os
+
 from amends_coordinator.cli._app import amends
 
 
 def main() -> None:
     """Runs the command line and leaves the process with its exit status."""
+    # gRPC writes to stderr by itself what is told in one line here. It looks once, when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     amends()
 
 
