@@ -1,9 +1,11 @@
 """Real processes for the tests: a ledger participant, and daemons that live and die."""
 
+import asyncio
 import os
 import socket
 import sqlite3
 import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ class Stage:
     folder: Path
     listen: str = field(default_factory=free_address)
     ledger_address: str = field(default_factory=free_address)
+    late_address: str = field(default_factory=free_address)  # of another ledger
     processes: list[Process] = field(default_factory=list)
 
     @property
@@ -49,6 +52,25 @@ class Stage:
             f"sqlite:///{self.folder}/ledger.db",
             str(self.switches),
         )
+
+    async def start_late_ledger(self) -> Process:
+        """Starts another ledger, with a store of its own, at the late address."""
+        return await self._start(
+            "late", "-m", "tests.integration.ledger", self.late_address,
+            f"sqlite:///{self.folder}/late.db", str(self.switches), "late",
+        )  # fmt: skip
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """Runs a command of `amends`; returns its exit status and everything it said."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "amends_coordinator.cli", *arguments,
+            stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, cwd=ROOT,
+            env={**os.environ, "AMENDS_TARGET": self.listen},
+        )  # fmt: skip
+        async with asyncio.timeout(30.0):
+            output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode()
 
     async def start_daemon(self, *options: str) -> Process:
         return await self._start(
