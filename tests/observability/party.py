@@ -67,5 +67,5 @@ async def _no_exchange(
 if __name__ == "__main__":
     address, folder = sys.argv[1:3]
     if sys.argv[3:] == ["unary"]:
-        ParticipantService.Exchange = _no_exchange  # type: ignore[method-assign]
+        ParticipantService.Exchange = _no_exchange  # type: ignore[method-assign, assignment]
     build(Path(folder)).serve(address)

@@ -1,32 +1,34 @@
 """Light spans and their encoding do what the OpenTelemetry SDK's do, only faster."""
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import IdGenerator, ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 
-from amends._participant.tracing.encoding import encode
+from amends._participant.tracing.encoding import request_of
 from amends._participant.tracing.light import LightTracer
 from amends._participant.tracing.traceparent import format_traceparent, parse_traceparent
 
 
-class Kept(SpanProcessor):
+class Keeper(SpanProcessor):
     """Keeps spans."""
 
-    def __init__(self) -> None:
-        self.spans: list[ReadableSpan] = []
+    def __init__(self, kept: list[Any]) -> None:
+        self.kept = kept
 
     def on_end(self, span: ReadableSpan) -> None:
-        self.spans.append(span)
+        self.kept.append(span)
 
 
+RESOURCE = Resource({"service.name": "test"})
 PARENT = SpanContext(7, 8, True, TraceFlags(1), TraceState([("vendor", "value")]))
 
 
@@ -37,6 +39,7 @@ def work(tracer: trace.Tracer) -> None:
     tracer.start_span("plain", context, SpanKind.CLIENT, plain, start_time=1).end(2)
     tracer.start_span("root", Context(), SpanKind.SERVER, start_time=1).end(2)
     tracer.start_span("list", context, attributes={"list": ("a", "b")}, start_time=1).end(2)
+    tracer.start_span("odd", context, attributes={"same": 1, "other": True}, start_time=1).end(2)
     failed = tracer.start_span("failed", context, start_time=1)
     failed.set_attribute("saga.outcome", "unknown")
     failed.set_status(StatusCode.ERROR, "it went wrong")
@@ -68,57 +71,82 @@ class Counting(IdGenerator):
         return self.generate_span_id()
 
 
-def spans_of_both() -> tuple[list[ReadableSpan], list[ReadableSpan]]:
-    """What work makes with a tracer of the SDK, and with a light one."""
-    found = []
-    for light in (False, True):
-        kept = Kept()
-        provider = TracerProvider(id_generator=Counting(), shutdown_on_exit=False)
-        provider.add_span_processor(kept)
-        work(LightTracer("test", provider, kept.on_end) if light else provider.get_tracer("test"))
-        found.append(kept.spans)
-    return found[0], found[1]
+def exported(light: bool) -> dict[str, Any]:
+    """What a collector gets of the work, by name of the span, with a tracer of the SDK or a light one."""
+    kept: list[Any] = []
+    provider = TracerProvider(id_generator=Counting(), resource=RESOURCE, shutdown_on_exit=False)
+    provider.add_span_processor(Keeper(kept))
+    if light:
+        work(LightTracer(InstrumentationScope("test", ""), provider, kept.append))
+        request = request_of(kept)
+    else:
+        work(provider.get_tracer("test"))
+        request = encode_spans(kept)
+    found = {}
+    for group in request.resource_spans:
+        for scope in group.scope_spans:
+            for span in scope.spans:
+                for event in span.events:
+                    del event.attributes[2:]  # where in this file it was raised
+                found[span.name] = (group.resource, scope.scope, span)
+    return found
 
 
-def without_stacktrace(spans: Sequence[ReadableSpan]) -> list[dict[str, Any]]:
-    told = [json.loads(span.to_json()) for span in spans]
-    for span in told:
-        del span["resource"]
-        for event in span["events"]:
-            event["attributes"].pop("exception.stacktrace", None)
-    return told
+NAMES = ["plain", "root", "list", "renamed", "odd", "full", "current", "child"]
 
 
-def test_a_light_span_is_what_a_span_of_the_sdk_is() -> None:
-    usual, light = spans_of_both()
-    assert without_stacktrace(light) == without_stacktrace(usual)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_collector_gets_of_a_light_span_what_it_gets_of_a_usual_one(name: str) -> None:
+    light, usual = exported(light=True)[name], exported(light=False)[name]
+    assert light[:2] == usual[:2]
+    ours, theirs = light[2], usual[2]
+    for ids in ("trace_id", "span_id", "parent_span_id"):  # the order in which ids are drawn may differ
+        assert bool(getattr(ours, ids)) == bool(getattr(theirs, ids))
+        ours.ClearField(ids)
+        theirs.ClearField(ids)
+    assert ours == theirs
 
 
-@pytest.mark.parametrize("light", [False, True])
-def test_the_encoding_is_that_of_the_standard_exporter(light: bool) -> None:
-    spans = spans_of_both()[light]
-    spans += spans  # the first of a batch is encoded otherwise than the others
-    assert encode(spans) == encode_spans(spans)
+def test_ids_lead_from_a_light_span_to_its_parent() -> None:
+    found = {name: span for name, (_, _, span) in exported(light=True).items()}
+    assert found["plain"].trace_id == (7).to_bytes(16)
+    assert found["plain"].parent_span_id == (8).to_bytes(8)
+    assert found["child"].trace_id == found["current"].trace_id
+    assert found["child"].parent_span_id == found["current"].span_id
+    assert len({span.span_id for span in found.values()}) == len(NAMES)
 
 
 def test_a_span_is_recorded_once_and_not_after_its_end() -> None:
-    kept = Kept()
-    span = LightTracer("test", TracerProvider(shutdown_on_exit=False), kept.on_end).start_span("x")
+    kept: list[Any] = []
+    span = LightTracer(
+        InstrumentationScope("test", ""), TracerProvider(shutdown_on_exit=False), kept.append
+    ).start_span("x")
     assert span.is_recording()
     span.end()
     span.end()
     assert not span.is_recording()
-    assert len(kept.spans) == 1
+    assert len(kept) == 1
 
 
 def test_a_span_that_is_not_sampled_is_not_recorded() -> None:
-    kept = Kept()
-    span = LightTracer("test", TracerProvider(ALWAYS_OFF, shutdown_on_exit=False), kept.on_end).start_span(
-        "x"
-    )
+    kept: list[Any] = []
+    provider = TracerProvider(ALWAYS_OFF, shutdown_on_exit=False)
+    span = LightTracer(InstrumentationScope("test", ""), provider, kept.append).start_span("x")
     assert not span.is_recording()
     span.end()
-    assert kept.spans == []
+    assert kept == []
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, object()], ids=["surrogate", "huge", "object"])
+def test_an_attribute_that_nobody_can_encode_does_not_disturb_the_call(value: object) -> None:
+    """Its span is left to the standard encoder, which drops it and says so, in the thread that exports."""
+    kept: list[Any] = []
+    span = LightTracer(
+        InstrumentationScope("test", ""), TracerProvider(shutdown_on_exit=False), kept.append
+    ).start_span("x")
+    span.set_attribute("mine", value)
+    span.end()
+    assert [s.name for r in request_of(kept).resource_spans for s in r.scope_spans[0].spans] == ["x"]
 
 
 HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

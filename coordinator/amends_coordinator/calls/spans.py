@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
 
-from amends._participant.tracing.traceparent import format_traceparent, parent_context, parse_traceparent
+from amends._participant.tracing.traceparent import format_traceparent, parse_traceparent
 from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.core.outcomes import Outcome, Refused, Unknown
 from amends_coordinator.core.values import Direction
@@ -27,7 +26,6 @@ PARENTS_REMEMBERED = 8_192
 """Sagas whose trace is remembered from attempt to attempt, while as many others make theirs."""
 
 _NOT_TRACED: AbstractContextManager[Any] = nullcontext()
-_NOTHING = Context()  # whereas None would mean whatever span happens to be current
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _SERVICE = "amends.v1.Participant"
 
@@ -38,7 +36,7 @@ class Spans:
     def __init__(self, provider: "ExportingProvider | None" = None) -> None:
         """Traces with a provider, or not at all."""
         self._provider = provider
-        self._tracer = None if provider is None else provider.light_tracer("amends.coordinator")
+        self._tracer = None if provider is None else provider.get_tracer("amends.coordinator")
 
     def begin(self, attempt: Attempt) -> None:
         """Begins the span of an attempt that is about to leave."""
@@ -46,10 +44,11 @@ class Spans:
             return
         saga, step = attempt.saga, attempt.step
         forward = attempt.direction is Direction.FORWARD
-        attempt.span = self._tracer.start_span(
+        attempt.span = self._tracer.begin(
             f"Try {step.name}" if forward else f"Compensate {step.name}",
             _parent(saga.traceparent, saga.id),
-            attributes={
+            SpanKind.INTERNAL,
+            {
                 "saga.id": saga.id,
                 "saga.definition": saga.definition.name,
                 "saga.step": step.name,
@@ -106,7 +105,7 @@ class Spans:
         if request.is_valid:
             return format_traceparent(request)
         attributes = {"saga.id": saga_id, "saga.definition": definition}
-        span = self._tracer.start_span(f"saga {definition}", _NOTHING, attributes=attributes)
+        span = self._tracer.begin(f"saga {definition}", None, SpanKind.INTERNAL, attributes)
         span.end()
         return format_traceparent(span.context)
 
@@ -146,18 +145,17 @@ class Spans:
 
 
 @lru_cache(PARENTS_REMEMBERED)
-def _parent(traceparent: str, saga_id: str) -> Context:
-    """The context that the spans of a saga's attempts continue.
+def _parent(traceparent: str, saga_id: str) -> SpanContext:
+    """What the spans of a saga's attempts continue.
 
     A saga has no traceparent if nothing was traced when it was started. All its attempts are in one trace all
     the same: they continue a span that nobody made.
     """
-    found = parent_context(traceparent)
+    found = parse_traceparent(traceparent)
     if found is not None:
         return found
     digest = blake2b(saga_id.encode(), digest_size=24).digest()
-    context = SpanContext(int.from_bytes(digest[:16]), int.from_bytes(digest[16:]), True, _SAMPLED)
-    return trace.set_span_in_context(NonRecordingSpan(context), Context())
+    return SpanContext(int.from_bytes(digest[:16]), int.from_bytes(digest[16:]), True, _SAMPLED)
 
 
 def outcome_name(outcome: Outcome) -> str:
@@ -165,4 +163,4 @@ def outcome_name(outcome: Outcome) -> str:
     return type(outcome).__name__.lower()
 
 
-__all__ = ["Spans", "format_traceparent", "outcome_name", "parent_context", "parse_traceparent"]
+__all__ = ["Spans", "format_traceparent", "outcome_name", "parse_traceparent"]

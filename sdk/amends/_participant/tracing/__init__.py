@@ -10,14 +10,14 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context as TraceContext
 
-from amends._participant.tracing.setting import PARTICIPANT_TRACER, exporting
+from amends._participant.tracing.setting import exporting
 from amends._participant.tracing.traceparent import parent_context
 from amends.errors import Fault
 from amends.v1 import participant_pb2 as pb
 
 _NOT_TRACED: Final = nullcontext()
 _NOTHING: Final = TraceContext()
-_TRACER: Final = trace.get_tracer(PARTICIPANT_TRACER)  # asks for the real one when there is one
+_TRACER: Final = trace.get_tracer("amends.participant")  # asks for the real one when there is one
 
 
 def configured() -> bool:

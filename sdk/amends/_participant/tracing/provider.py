@@ -2,9 +2,8 @@
 
 Imported only where spans are exported: it needs the packages of the extra ``tracing``.
 
-It is made of the parts of the OpenTelemetry SDK, but for this: spans of Amends are `light`; all spans
-are encoded for the wire by `encoding`; shutting down takes seconds, whatever the collector does; and an
-exporter that fails says so now and then, instead of all the time.
+It is made of the parts of the OpenTelemetry SDK, but for this: spans are `light`; shutting down
+takes seconds, whatever the collector does; and an exporter that fails says so now and then, not all the time.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.grpc.exporter import OTLPExporterMixin
@@ -23,11 +22,11 @@ from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-from opentelemetry.trace import Tracer
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from amends._participant.tracing.encoding import encode
-from amends._participant.tracing.light import LightTracer
-from amends._participant.tracing.setting import PARTICIPANT_TRACER, warn_of_protocol
+from amends._participant.tracing.encoding import request_of
+from amends._participant.tracing.light import LightSpan, LightTracer
+from amends._participant.tracing.setting import warn_of_protocol
 
 QUEUE_SIZE: Final = 16_384
 """Spans that may wait for the collector before new ones are dropped, unless OTEL_BSP_MAX_QUEUE_SIZE says
@@ -59,15 +58,21 @@ class ExportingProvider(TracerProvider):
         self._batches = BatchSpanProcessor(self._exporter, max_queue_size=queue_size)
         self.add_span_processor(self._batches)
 
-    def light_tracer(self, name: str) -> LightTracer:
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> LightTracer:
         """Makes a tracer whose spans cost little."""
-        return LightTracer(name, self, self._batches.on_end)
+        scope = InstrumentationScope(
+            instrumenting_module_name, instrumenting_library_version or "", schema_url, attributes
+        )
+        return LightTracer(scope, self, self._record)
 
-    def get_tracer(self, instrumenting_module_name: str, *args: Any, **more: Any) -> Tracer:
-        """Makes a tracer; one of Amends' own is a light one."""
-        if instrumenting_module_name == PARTICIPANT_TRACER:
-            return self.light_tracer(instrumenting_module_name)
-        return super().get_tracer(instrumenting_module_name, *args, **more)
+    def _record(self, span: LightSpan) -> None:
+        self._batches.on_end(span)  # type: ignore[arg-type] # it looks at the context, which both have
 
     def shutdown(self) -> None:
         """Exports what has ended, for at most two seconds, and stops."""
@@ -99,8 +104,7 @@ class _Exporter(OTLPSpanExporter):
             super().shutdown(timeout_millis)
 
     def _translate_data(self, data: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
-        # Should a later version of the exporter not ask this any more, it encodes by itself, only slower.
-        return encode(data)
+        return request_of(data)
 
 
 class _Rarely(logging.Filter):

@@ -6,12 +6,8 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from opentelemetry import trace
-
-PARTICIPANT_TRACER: Final = "amends.participant"
-"""The name of the tracer that participants begin their spans with."""
 
 _log = logging.getLogger("amends.tracing")
 
