@@ -68,10 +68,10 @@ METHODS = pytest.mark.parametrize("method", [each.name for each in SERVICE.metho
 
 
 @METHODS
-@pytest.mark.parametrize("data", [b"\xff" * 20, b"\x0a", b"\x0a\xff\xff\xff\xff\x0f", b"\x0b" * 500])
-async def test_bytes_that_are_no_message_are_refused(s: Service, method: str, data: bytes) -> None:
+async def test_bytes_that_are_no_message_are_refused(s: Service, method: str) -> None:
     """By whatever code gRPC has for it; nothing hangs and nothing breaks."""
-    assert await _code(s, method, data) not in ("OK", "DEADLINE_EXCEEDED")
+    for data in (b"\xff" * 20, b"\x0a", b"\x0a\xff\xff\xff\xff\x0f", b"\x0b" * 500):
+        assert await _code(s, method, data) not in ("OK", "DEADLINE_EXCEEDED")
     await _still_serves(s)
 
 
@@ -89,7 +89,7 @@ async def test_random_bytes_and_damaged_messages_break_nothing(s: Service, metho
     await _still_serves(s)
 
 
-@METHODS
+@pytest.mark.parametrize("method", ["StartSaga", "StartSagas", "WatchSaga"])
 async def test_a_message_that_is_too_large_is_refused(s: Service, method: str) -> None:
     """By gRPC, before it is read."""
     assert await _code(s, method, b"\x00" * (17 << 20)) == "RESOURCE_EXHAUSTED"
