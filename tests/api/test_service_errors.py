@@ -11,7 +11,7 @@ from google.protobuf import duration_pb2
 from amends.v1 import coordinator_pb2 as pb
 from amends.v1 import event_pb2, saga_pb2
 from amends_coordinator.api import limits
-from amends_coordinator.runtime.runtime import OVERLOAD_DELAY
+from amends_coordinator.runtime.room import OVERLOAD_DELAY
 from tests.api.service_world import (
     Failure,
     Service,

@@ -4,7 +4,7 @@ import asyncio
 
 from amends_coordinator.runtime.errors import OverloadedError, UnavailableError
 from amends_coordinator.runtime.keeper import PAGE
-from amends_coordinator.runtime.runtime import MAX_WAITING, OVERLOAD_DELAY
+from amends_coordinator.runtime.room import MAX_WAITING, OVERLOAD_DELAY
 from tests.runtime.runtime_world import FAR, HOLD, SUCCEEDED, order, step, world
 from tests.runtime.virtual_time import in_virtual_time
 

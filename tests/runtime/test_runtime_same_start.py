@@ -9,8 +9,12 @@ from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.outcomes import Refused
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction, Payload, Refusal
-from amends_coordinator.runtime.errors import AlreadyExistsError, RequestError, UnavailableError
-from amends_coordinator.runtime.runtime import ExistsInStoreError
+from amends_coordinator.runtime.errors import (
+    AlreadyExistsError,
+    ExistsInStoreError,
+    RequestError,
+    UnavailableError,
+)
 from tests.runtime.runtime_world import FAR, HOLD, REJECTED, SUCCEEDED, World, order, started, step, world
 from tests.runtime.virtual_time import in_virtual_time
 

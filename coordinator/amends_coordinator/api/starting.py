@@ -18,13 +18,14 @@ from amends_coordinator.core.values import microseconds
 from amends_coordinator.runtime.admission import Admission
 from amends_coordinator.runtime.errors import (
     AlreadyExistsError,
+    ExistsInStoreError,
     InvalidRequestError,
     NotFoundError,
     RequestError,
 )
 from amends_coordinator.runtime.live import Waiter
 from amends_coordinator.runtime.registry import Registry
-from amends_coordinator.runtime.runtime import ExistsInStoreError, Runtime
+from amends_coordinator.runtime.runtime import Runtime
 from amends_coordinator.timers import Timer
 
 Told = Callable[[Saga], None]

@@ -24,7 +24,7 @@ from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.values import Direction
 from amends_coordinator.timers import Timers
 
-MAX_CALLS = 256
+MAX_CALLS = 64
 """Calls of one message: beyond this, batching saves nothing more and only delays the first reply."""
 
 MAX_BYTES = 1 << 20

@@ -1,5 +1,6 @@
 """Whether a definition can run here: checked once, at the door, against what its participants offer."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 
@@ -56,8 +57,9 @@ class Admission:
         if found:
             raise InvalidRequestError(found)
         complete = True
-        for name in sorted(definition.participants):
-            actions = await self._describe(name, definition)
+        names = sorted(definition.participants)
+        offers = await asyncio.gather(*(self._describe(name, definition) for name in names))
+        for name, actions in zip(names, offers, strict=True):
             if actions is None:
                 complete = False
             else:

@@ -78,3 +78,17 @@ class UnavailableError(RequestError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ExistsInStoreError(RequestError):
+    """A start repeats the id of a saga that is not in memory; never leaves the runtime."""
+
+
+def lost(saga_id: str) -> UnavailableError:
+    """What to tell those who wait for a saga that somebody else writes."""
+    return UnavailableError("SAGA_NOT_OWNED", f"saga {saga_id!r} is owned by another coordinator; try again")
+
+
+def store_unavailable(why: str) -> UnavailableError:
+    """What to tell those whose request would have had to be written."""
+    return UnavailableError("STORE_UNAVAILABLE", f"the store cannot be written: {why}; nothing was changed")

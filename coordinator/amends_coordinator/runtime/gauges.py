@@ -33,9 +33,10 @@ class Gauges:
     async def survey(self) -> None:
         """Counts the sagas in the store. Raises StoreUnavailableError."""
         store = self._runtime.store
-        self._census = await store.census()
+        census = await store.census()
         flagged = Filter(states=UNFINISHED, needs_attention=True)
-        self._needing_attention = len(await store.list_rows(flagged, None, MAX_NEEDING_ATTENTION))
+        rows = await store.list_rows(flagged, None, MAX_NEEDING_ATTENTION)
+        self._census, self._needing_attention = census, len(rows)
 
     def collect(self) -> Iterator["Metric"]:
         """Makes the metrics as they are now. Called in another thread, so it only reads."""

@@ -75,3 +75,11 @@ class Turn:
     def failed(self, error: StoreError) -> None:
         """The facts are not durable and never will be."""
         self.runtime.turn_has_failed(self, error)
+
+
+def saga_fields(saga: Saga) -> dict[str, str]:
+    """What a log record says of a saga. Never a payload."""
+    fields = {"saga_id": saga.id, "definition": saga.definition.name}
+    if saga.traceparent:
+        fields["trace_id"] = saga.traceparent.split("-")[1]
+    return fields

@@ -11,7 +11,6 @@ from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.spans import outcome_name
 from amends_coordinator.core import machine
-from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.facts import SagaStarted
 from amends_coordinator.core.fold import rebuild
 from amends_coordinator.core.machine import Decision, Stimulus, WishRefusedError
@@ -20,27 +19,23 @@ from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.runtime.errors import (
     AlreadyExistsError,
+    ExistsInStoreError,
     NotAllowedError,
     NotFoundError,
-    OverloadedError,
     RequestError,
     UnavailableError,
+    lost,
+    store_unavailable,
 )
 from amends_coordinator.runtime.journal import Journal
-from amends_coordinator.runtime.live import Live, Turn, Waiter
+from amends_coordinator.runtime.live import Live, Turn, Waiter, saga_fields
 from amends_coordinator.runtime.metrics import Metrics
+from amends_coordinator.runtime.room import check_room
 from amends_coordinator.runtime.sameness import difference
 from amends_coordinator.store.interface import Append, ConflictError, SagaRow, Store, StoreError
 from amends_coordinator.timers import Timers
 
 log = logging.getLogger(__name__)
-
-MAX_WAITING = 20_000
-"""Attempts waiting for one participant beyond which no saga that needs it is accepted: a participant that
-hangs must not fill the room that all sagas share."""
-
-OVERLOAD_DELAY = 1.0
-"""Seconds after which a client that was turned away should come again."""
 
 
 class Runtime:
@@ -112,7 +107,9 @@ class Runtime:
         if live is not None:
             self._join(live, fact, waiter)
             return
-        self._check_room(fact.definition)
+        if not self.accepting:
+            raise UnavailableError("COORDINATOR_STOPPING", "the coordinator is stopping; try again")
+        check_room(len(self._live), self._max_live, self.participants, fact.definition)
         now = self.timers.now()
         saga, decision = machine.start(saga_id, fact, now)
         live = self._live[saga_id] = Live(saga)
@@ -130,6 +127,28 @@ class Runtime:
         if other:
             raise AlreadyExistsError(saga_id, other)
         waiter.told(saga)
+
+    def _join(self, live: Live, fact: SagaStarted, waiter: Waiter) -> None:
+        if not live.durable_sequence:
+            # The store may hold another saga of this id: which start is the odd one is not known yet.
+            def again(_answer: object) -> None:
+                self._start_again(live.saga.id, fact, waiter)
+
+            self.when_durable(live, Waiter(told=again, failed=again))
+            return
+        other = difference(live.saga, fact)
+        if other:
+            raise AlreadyExistsError(live.saga.id, other)
+        if waiter.until_end:
+            self.when_ended(live, waiter)
+        else:
+            self.when_durable(live, waiter)
+
+    def _start_again(self, saga_id: str, fact: SagaStarted, waiter: Waiter) -> None:
+        try:
+            self.start(saga_id, fact, waiter)
+        except RequestError as error:
+            waiter.failed(error)
 
     async def load(self, saga_id: str) -> tuple[Live | None, Saga]:
         """Finds a saga in memory, or reads it from the store, into memory if it is unfinished.
@@ -188,7 +207,7 @@ class Runtime:
             UnavailableError: the store cannot be written at the moment; nothing has changed.
         """
         if self.journal.trouble is not None:
-            raise _store_unavailable(self.journal.trouble)
+            raise store_unavailable(self.journal.trouble)
         try:
             self.feed(live, stimulus, waiter)
         except WishRefusedError as error:
@@ -315,7 +334,7 @@ class Runtime:
         elif turn.waiter is not None and live.settled:
             turn.waiter.told(live.saga)  # it ended while this turn was on its way
         elif turn.waiter is not None:
-            turn.waiter.failed(_lost(live.saga.id))
+            turn.waiter.failed(lost(live.saga.id))
 
     def _carry_out(self, turn: Turn) -> None:
         live, waiter = turn.live, turn.waiter
@@ -384,9 +403,9 @@ class Runtime:
         if starting and self._live.get(live.saga.id) is live:
             # The store says that nothing was written. Should it be wrong, the saga must not stay unowned.
             self.doubt(live.saga.id)
-            self._drop(live, _store_unavailable(str(error)))
+            self._drop(live, store_unavailable(str(error)))
         if turn.waiter is not None and not turn.waiter.until_end:
-            turn.waiter.failed(_store_unavailable(str(error)))
+            turn.waiter.failed(store_unavailable(str(error)))
 
     def _conflict(self, turn: Turn) -> None:
         """Somebody else wrote this event: the saga to be started exists, or has another owner (P9)."""
@@ -397,7 +416,7 @@ class Runtime:
                 waiters = [waiter for waiter in live.waiters if waiter is not turn.waiter]
                 self._drop(live, None)
                 for waiter in waiters:
-                    waiter.failed(_lost(saga.id))
+                    waiter.failed(lost(saga.id))
             if turn.waiter is not None:
                 turn.waiter.failed(ExistsInStoreError(saga.id))
             return
@@ -407,9 +426,9 @@ class Runtime:
                 saga.id,
                 extra={"action": "saga_lost", **saga_fields(saga)},
             )
-            self._drop(live, _lost(saga.id))
+            self._drop(live, lost(saga.id))
         if turn.waiter is not None:
-            turn.waiter.failed(_lost(saga.id))
+            turn.waiter.failed(lost(saga.id))
 
     def _drop(self, live: Live, error: RequestError | None) -> None:
         """Lets go of a saga; its attempts in flight end unheard."""
@@ -449,65 +468,3 @@ class Runtime:
     def _wake(self, live: Live) -> None:
         if self._live.get(live.saga.id) is live:
             self.feed(live, machine.TimePassed())
-
-    # Room
-
-    def _check_room(self, definition: Definition) -> None:
-        if not self.accepting:
-            raise UnavailableError("COORDINATOR_STOPPING", "the coordinator is stopping; try again")
-        if self.full:
-            raise OverloadedError(
-                "TOO_MANY_SAGAS",
-                f"{len(self._live)} sagas are under way, as many as this coordinator holds",
-                OVERLOAD_DELAY,
-            )
-        for name in definition.participants:
-            participant = self.participants.get(name)
-            if participant is not None and participant.waiting >= MAX_WAITING:
-                raise OverloadedError(
-                    "PARTICIPANT_BEHIND",
-                    f"{participant.waiting} calls are waiting for participant {name!r}",
-                    OVERLOAD_DELAY,
-                )
-
-    def _join(self, live: Live, fact: SagaStarted, waiter: Waiter) -> None:
-        if not live.durable_sequence:
-            # The store may hold another saga of this id: which start is the odd one is not known yet.
-            def again(_answer: object) -> None:
-                self._start_again(live.saga.id, fact, waiter)
-
-            self.when_durable(live, Waiter(told=again, failed=again))
-            return
-        other = difference(live.saga, fact)
-        if other:
-            raise AlreadyExistsError(live.saga.id, other)
-        if waiter.until_end:
-            self.when_ended(live, waiter)
-        else:
-            self.when_durable(live, waiter)
-
-    def _start_again(self, saga_id: str, fact: SagaStarted, waiter: Waiter) -> None:
-        try:
-            self.start(saga_id, fact, waiter)
-        except RequestError as error:
-            waiter.failed(error)
-
-
-class ExistsInStoreError(RequestError):
-    """A start repeats the id of a saga that is not in memory; never leaves the runtime."""
-
-
-def saga_fields(saga: Saga) -> dict[str, str]:
-    """What a log record says of a saga. Never a payload."""
-    fields = {"saga_id": saga.id, "definition": saga.definition.name}
-    if saga.traceparent:
-        fields["trace_id"] = saga.traceparent.split("-")[1]
-    return fields
-
-
-def _lost(saga_id: str) -> UnavailableError:
-    return UnavailableError("SAGA_NOT_OWNED", f"saga {saga_id!r} is owned by another coordinator; try again")
-
-
-def _store_unavailable(why: str) -> UnavailableError:
-    return UnavailableError("STORE_UNAVAILABLE", f"the store cannot be written: {why}; nothing was changed")
