@@ -13,9 +13,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 
+from amends._participant import tracing
+from amends._participant.tracing import encoding
 from amends._participant.tracing.encoding import request_of
 from amends._participant.tracing.light import LightTracer
 from amends._participant.tracing.traceparent import format_traceparent, parse_traceparent
+from amends.v1 import participant_pb2
 
 
 class Keeper(SpanProcessor):
@@ -181,3 +184,22 @@ def test_a_later_version_may_say_more() -> None:
 )
 def test_what_is_no_traceparent_is_none(header: str) -> None:
     assert parse_traceparent(header) is None
+
+
+def test_spans_of_one_step_differ_in_nothing_that_is_encoded_anew() -> None:
+    """What they have in common is remembered: all but the id of the saga, which comes first."""
+    kept: list[Any] = []
+    tracer = LightTracer(
+        InstrumentationScope("test", ""), TracerProvider(shutdown_on_exit=False), kept.append
+    )
+    for saga_id in ("one", "two"):
+        tracer.start_span("Try s1", attributes={"saga.id": saga_id, "saga.step": "only here"}).end()
+    before = encoding._common.cache_info()
+    request_of(kept)
+    after = encoding._common.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 1)
+
+
+def test_attributes_of_a_participant_begin_with_the_saga() -> None:
+    request = participant_pb2.TryRequest(saga_id="s1", step="a")
+    assert next(iter(tracing.attributes(request))) == "saga.id"

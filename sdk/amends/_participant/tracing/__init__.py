@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from opentelemetry import context as otel_context
@@ -32,16 +32,22 @@ def current() -> TraceContext | None:
 
 def within(context: TraceContext | None) -> AbstractContextManager[None]:
     """Runs a block in a trace context, which is needed where threads and tasks do not carry it along."""
-    return _NOT_TRACED if context is None else _attached(context)
+    return _NOT_TRACED if context is None else _Within(context)
 
 
-@contextmanager
-def _attached(context: TraceContext) -> Iterator[None]:
-    token = otel_context.attach(context)
-    try:
-        yield
-    finally:
-        otel_context.detach(token)
+class _Within(AbstractContextManager[None]):
+    """A class and no generator, which would take four times as long; every handler runs in one."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: TraceContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._token = otel_context.attach(self._context)
+
+    def __exit__(self, *_error: object) -> None:
+        otel_context.detach(self._token)
 
 
 def attributes(request: pb.TryRequest | pb.CompensateRequest) -> dict[str, str | int]:
@@ -76,10 +82,10 @@ def start_span(
         context=parent,
         kind=trace.SpanKind.SERVER,
         attributes={
+            **attributes(request),
             "rpc.system": "grpc",
             "rpc.service": "amends.v1.Participant",
             "rpc.method": method,
-            **attributes(request),
         },
     )
 
