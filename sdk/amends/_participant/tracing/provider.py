@@ -29,7 +29,7 @@ from amends._participant.tracing.light import LightSpan, LightTracer
 from amends._participant.tracing.setting import warn_of_protocol
 
 QUEUE_SIZE: Final = 16_384
-"""Spans that may wait for the collector before new ones are dropped, unless OTEL_BSP_MAX_QUEUE_SIZE says
+"""Spans that may wait for the collector before the oldest are dropped, unless OTEL_BSP_MAX_QUEUE_SIZE says
 otherwise: a coordinator at full speed ends 5,000 a second, and a collector may be busy for three. The usual
 2,048 would be full in less than half a second."""
 
