@@ -60,7 +60,9 @@ def main() -> int:
         if check:
             stale = differences(fresh, TARGET)
             if stale:
-                sys.stderr.write(f"generated code is not up to date ({', '.join(stale)}): run 'make protos'\n")
+                sys.stderr.write(
+                    f"generated code is not up to date ({', '.join(stale)}): run 'make protos'\n"
+                )
             return 1 if stale else 0
         shutil.rmtree(TARGET, ignore_errors=True)
         shutil.copytree(fresh, TARGET)

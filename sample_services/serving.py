@@ -10,7 +10,6 @@ from pathlib import Path
 
 from amends import Participant
 from sample_services.book import Book, Bookkeeping
-from sample_services.tracing import traced
 from sample_services.turnstile import Turnstile
 
 GRACE_S = 2.0
@@ -22,8 +21,7 @@ def run(bookkeeping: Bookkeeping, build: Callable[[str, Turnstile], Participant]
     options = _parser(bookkeeping.service).parse_args()
     if options.ledger:
         return _show(bookkeeping, options.ledger, as_json=options.json)
-    with traced(bookkeeping.service):
-        build(options.store, Turnstile(options.turnstile)).serve(options.listen, grace=GRACE_S)
+    build(options.store, Turnstile(options.turnstile)).serve(options.listen, grace=GRACE_S)
     return 0
 
 

@@ -107,7 +107,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> _Daemon:
     timers = Timers(asyncio.get_running_loop())
     stack.callback(timers.close)
     metrics_server = _serve_metrics(settings, stack)
-    metrics = Metrics(None if metrics_server is None else metrics_server.provider)
+    metrics = Metrics(None if metrics_server is None else metrics_server.registry)
     provider = tracer_provider("amends")
     if provider is not None:
         stack.callback(provider.shutdown)

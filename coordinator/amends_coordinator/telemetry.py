@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from amends._participant.tracing.setting import asked_for
+from amends._tracing.setting import asked_for
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
     from prometheus_client import CollectorRegistry
 
-    from amends._participant.tracing.provider import ExportingProvider
+    from amends._tracing.provider import ExportingProvider
 
 _LIBRARIES = ("asyncio", "grpc", "opentelemetry")
 _KNOWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -80,7 +80,7 @@ def tracer_provider(service: str) -> "ExportingProvider | None":
     if not asked_for():
         return None
     # Imported here: the exporter takes as long to load as half of the daemon.
-    from amends._participant.tracing.provider import ExportingProvider
+    from amends._tracing.provider import ExportingProvider
 
     return ExportingProvider(service)
 
@@ -89,7 +89,7 @@ def tracer_provider(service: str) -> "ExportingProvider | None":
 class MetricsServer:
     """Metrics over HTTP, in the form that Prometheus reads."""
 
-    provider: "CollectorRegistry"
+    registry: "CollectorRegistry"
     server: "WSGIServer"
     address: str
 

@@ -1,7 +1,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_participant import Connect, FakeParticipant, Rig, Serve
+
+from tests.calls.fake_participant import Connect, FakeParticipant, Rig, Serve
 
 
 @pytest.fixture(params=["exchange", "unary"])

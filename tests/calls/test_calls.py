@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from fake_participant import CallFailedError, Connect, Request, Serve, accept, failed, one_step
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from google.rpc.code_pb2 import Code
@@ -15,6 +14,7 @@ from amends_coordinator.core.definition import Definition, Step
 from amends_coordinator.core.facts import SagaStarted
 from amends_coordinator.core.outcomes import Compensated, Refused, Rejected, Succeeded, Unknown
 from amends_coordinator.core.values import Direction, Payload
+from tests.calls.fake_participant import CallFailedError, Connect, Request, Serve, accept, failed, one_step
 
 FORWARD, BACKWARD = Direction.FORWARD, Direction.BACKWARD
 

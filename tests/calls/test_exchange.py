@@ -6,7 +6,6 @@ from typing import Any
 
 import grpc
 import pytest
-from fake_participant import Connect, FakeParticipant, Request, Rig, Serve, accept
 from google.protobuf import any_pb2
 from google.rpc.code_pb2 import Code
 
@@ -15,6 +14,7 @@ from amends_coordinator.calls import exchange
 from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.core.outcomes import Outcome, Succeeded, Unknown
 from amends_coordinator.core.values import Direction
+from tests.calls.fake_participant import Connect, FakeParticipant, Request, Rig, Serve, accept
 
 Reply = pb.ExchangeResponse.Reply
 

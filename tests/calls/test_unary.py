@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fake_participant import Connect, Request, Serve
 from google.rpc.code_pb2 import Code
 
 from amends_coordinator.core.outcomes import Unknown
 from amends_coordinator.core.values import Direction
+from tests.calls.fake_participant import Connect, Request, Serve
 
 
 async def test_bytes_that_are_no_message_leave_the_outcome_unknown(serve: Serve, connect: Connect) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import grpc
 import pytest
-from cli_fakes import FakeCoordinator, Run
 from click.testing import CliRunner, Result
 
 from amends.v1 import coordinator_pb2_grpc
 from amends_coordinator.cli import _screen
 from amends_coordinator.cli._app import amends
+from tests.cli.cli_fakes import FakeCoordinator, Run
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_fakes import FakeCoordinator, Run, order, saga
 from google.protobuf import struct_pb2
 
 from amends.v1 import event_pb2
+from tests.cli.cli_fakes import FakeCoordinator, Run, order, saga
 
 
 def test_cancel_asks_with_its_reason(run: Run, coordinator: FakeCoordinator) -> None:

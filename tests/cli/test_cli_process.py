@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from cli_fakes import FakeCoordinator, Run, event, saga
 
 from amends.errors import StartError
 from amends_coordinator.settings import Settings
 from amends_coordinator.store.interface import StoreRefusedError
+from tests.cli.cli_fakes import FakeCoordinator, Run, event, saga
 
 COMMAND = (sys.executable, "-m", "amends_coordinator.cli")
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
-from cli_fakes import START, FakeCoordinator, Run, event, failure, saga
 from google.protobuf import any_pb2, struct_pb2, wrappers_pb2
 
 from amends.v1 import coordinator_pb2, event_pb2, participant_pb2, saga_pb2
+from tests.cli.cli_fakes import START, FakeCoordinator, Run, event, failure, saga
 
 
 def packed(message: object) -> any_pb2.Any:

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_fakes import FakeCoordinator, Run, event, saga
 from google.protobuf import struct_pb2
 
 from amends.v1 import event_pb2
+from tests.cli.cli_fakes import FakeCoordinator, Run, event, saga
 
 ORDER = """\
 name: order

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from cli_fakes import START, event, order
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from amends.v1 import event_pb2, participant_pb2, saga_pb2
 from amends_coordinator.cli.timeline import Tone, describe
+from tests.cli.cli_fakes import START, event, order
 
 
 def at(seconds: float) -> Timestamp:

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from cli_fakes import START, saga
 
 from amends.v1 import participant_pb2, saga_pb2
 from amends_coordinator.cli._why import advice, why_step
+from tests.cli.cli_fakes import START, saga
 
 FAILURE = saga_pb2.AttemptFailure(attempt=2, direction="BACKWARD", code=13, message="boom")
 BACK = saga_pb2.TurnBack(cause="CANCELLED", reason="CANCELLED")

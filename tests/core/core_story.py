@@ -21,13 +21,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from core_audit import Audit, check_state, rebuilt
 from google.rpc.code_pb2 import Code
 
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import machine, outcomes
 from amends_coordinator.core.definition import Definition, Kind, Retry, Step, check
 from amends_coordinator.core.values import Direction, Payload, Refusal, Rejection, Resolution, microseconds
+from tests.core.core_audit import Audit, check_state, rebuilt
 
 BEGIN = 1_700_000_000.0
 """The moment at which every story starts."""

@@ -5,14 +5,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from core_audit import Audit, check_state, rebuilt
-
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import machine, outcomes
 from amends_coordinator.core.definition import Definition, Kind, Retry, Step, check
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState, StepState
 from amends_coordinator.core.values import Direction, Payload, Refusal, Rejection, Resolution, microseconds
+from tests.core.core_audit import Audit, check_state, rebuilt
 
 BEGIN = 1_700_000_000.0
 

@@ -1,8 +1,7 @@
 """The promises, at the level of the machine: what it decides, and what it never does."""
 
-from core_story import Story
-
 from amends_coordinator.core import facts as f
+from tests.core.core_story import Story
 
 ORDER = ["step reserve", "step charge", "step ship", "start"]
 

@@ -2,9 +2,10 @@
 
 from random import Random
 
-from core_worlds import World, random_definition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.core.core_worlds import World, random_definition
 
 PROFILE = settings(
     max_examples=300,

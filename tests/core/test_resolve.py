@@ -1,7 +1,8 @@
 """What an operator may state of a step, in every situation a step can be in."""
 
 import pytest
-from core_story import Story
+
+from tests.core.core_story import Story
 
 # Each situation: the steps, what happened, and what may then be stated of the step 'x'.
 SEQUENCE = ["step a", "step x", "step c", "start", "reply a succeeded"]

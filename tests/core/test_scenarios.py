@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from core_story import retell
+
+from tests.core.core_story import retell
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from amends._participant.tracing import setting
+from amends._tracing import setting
 
 PROGRAM = """
 import logging, sys

@@ -14,10 +14,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 
 from amends._participant import tracing
-from amends._participant.tracing import encoding
-from amends._participant.tracing.encoding import request_of
-from amends._participant.tracing.light import LightTracer
-from amends._participant.tracing.traceparent import format_traceparent, parse_traceparent
+from amends._tracing import encoding
+from amends._tracing.encoding import request_of
+from amends._tracing.light import LightTracer
+from amends._tracing.traceparent import format_traceparent, parse_traceparent
 from amends.v1 import participant_pb2
 
 

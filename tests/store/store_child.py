@@ -1,7 +1,7 @@
 """A coordinator's store in a process of its own, to be killed.
 
-python store_child.py PATH own           opens the store, says so, and waits
-python store_child.py PATH write         appends for ever; prints each saga's id and length once durable
+python -m tests.store.store_child PATH own           opens the store, says so, and waits
+python -m tests.store.store_child PATH write         appends for ever; prints each saga's id and length once durable
 """
 
 import asyncio
@@ -9,9 +9,8 @@ import itertools
 import sys
 from pathlib import Path
 
-from store_sagas import more, start
-
 from amends_coordinator.store import SqliteStore
+from tests.store.store_sagas import more, start
 
 
 async def main(path: str, deed: str) -> None:

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from store_sagas import NOW, definition, more, row, start, started
 
 from amends_coordinator.core.facts import StepSucceeded
 from amends_coordinator.core.fold import BrokenLogError
 from amends_coordinator.core.values import Payload
 from amends_coordinator.store import SqliteStore
 from amends_coordinator.store.interface import Append, StoreUnavailableError
+from tests.store.store_sagas import NOW, definition, more, row, start, started
 
 LARGE = StepSucceeded("s0", 1, Payload("bytes", bytes(300_000)))
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store_sagas import NOW, more, start, started
 
 from amends_coordinator.core.facts import Event
 from amends_coordinator.store import MemoryStore, SqliteStore, open_store, queries
 from amends_coordinator.store.interface import StoreRefusedError
 from amends_coordinator.store.opening import APPLICATION_ID, migrations
+from tests.store.store_sagas import NOW, more, start, started
 
 NOBODY = 65534
 

@@ -6,10 +6,10 @@ import struct
 from pathlib import Path
 
 import pytest
-from store_sagas import NOW, more, row, start, whole
 
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.store import SqliteStore, queries
+from tests.store.store_sagas import NOW, more, row, start, whole
 
 READING = sorted(name for name, text in queries.NAMED.items() if text.startswith("SELECT"))
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from store_sagas import NOW, more, row, start
 
 from amends_coordinator.core.fold import rebuild
 from amends_coordinator.store import SqliteStore
 from amends_coordinator.store.interface import StoreRefusedError
+from tests.store.store_sagas import NOW, more, row, start
 
-CHILD = Path(__file__).with_name("store_child.py")
+ROOT = Path(__file__).resolve().parents[2]
 
 Spawn = Callable[[str], "subprocess.Popen[str]"]
 
@@ -25,7 +25,11 @@ def spawn(path: Path) -> Iterator[Spawn]:
 
     def spawn_(deed: str) -> "subprocess.Popen[str]":
         child = subprocess.Popen(
-            [sys.executable, CHILD, path, deed], stdout=subprocess.PIPE, text=True, bufsize=1
+            [sys.executable, "-m", "tests.store.store_child", path, deed],
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            cwd=ROOT,
         )
         children.append(child)
         assert child.stdout is not None

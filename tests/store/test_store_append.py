@@ -1,7 +1,6 @@
 """Writing and reading logs, in every store."""
 
 import pytest
-from store_sagas import NOW, PAYLOAD, more, row, start, started
 
 from amends_coordinator.core.facts import (
     AttemptFailed,
@@ -16,6 +15,7 @@ from amends_coordinator.core.facts import (
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Cause, Direction, Rejection, TurnBack
 from amends_coordinator.store.interface import Append, ConflictError, Store
+from tests.store.store_sagas import NOW, PAYLOAD, more, row, start, started
 
 FACTS: list[Fact] = [
     StepSucceeded("s0", 1, PAYLOAD),

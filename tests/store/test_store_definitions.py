@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from store_sagas import NOW, definition
-
 from amends_coordinator.store.interface import Store
+from tests.store.store_sagas import NOW, definition
 
 
 async def test_the_first_registration_is_version_one(store: Store) -> None:

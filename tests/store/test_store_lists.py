@@ -4,11 +4,11 @@ import random
 from typing import TypeVar
 
 import pytest
-from store_sagas import NOW, row, start, whole
 
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.store import MemoryStore, SqliteStore
 from amends_coordinator.store.interface import Cursor, Filter, SagaRow, Store
+from tests.store.store_sagas import NOW, row, start, whole
 
 T = TypeVar("T")
 

@@ -1,12 +1,11 @@
 """Finding the sagas that are unfinished, that sleep, and that are due, in every store."""
 
-from store_sagas import NOW, more, row, start
-
 from amends_coordinator.core.facts import CompensationStarted, SagaCompleted
 from amends_coordinator.core.fold import rebuild
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Cause, TurnBack
 from amends_coordinator.store.interface import Append, Store
+from tests.store.store_sagas import NOW, more, row, start
 
 BACK = CompensationStarted(TurnBack(Cause.CANCELLED, "", "CANCELLED", "enough"))
 

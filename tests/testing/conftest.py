@@ -2,9 +2,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from kit_shop import Shop
 
 from amends_coordinator.testing import LocalCoordinator
+from tests.testing.kit_shop import Shop
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import threading
 
 import pytest
-from kit_shop import INPUT, ORDER, Shop
 
 from amends import SagaState
 from amends.errors import UsageError
 from amends_coordinator.testing import BlockingLocalCoordinator
+from tests.testing.kit_shop import INPUT, ORDER, Shop
 
 
 def test_a_saga_runs_from_a_plain_function(shop: Shop) -> None:

@@ -4,11 +4,11 @@ import asyncio
 
 import grpc
 import pytest
-from kit_shop import EAGER, INPUT, ORDER, Shop
 
 from amends import Context, Definition, Direction, Participant, SagaState, Step, StepState
 from amends.errors import UsageError
 from amends_coordinator.testing import LocalCoordinator
+from tests.testing.kit_shop import EAGER, INPUT, ORDER, Shop
 
 COMPLETE = ["reserve", "charge", "ship"]
 

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from kit_shop import DECIDED, INPUT, ORDER, Shop
 
 from amends import (
     Cause,
@@ -21,6 +20,7 @@ from amends import (
 )
 from amends.errors import UsageError
 from amends_coordinator.testing import LocalCoordinator
+from tests.testing.kit_shop import DECIDED, INPUT, ORDER, Shop
 
 
 async def test_a_saga_completes(coordinator: LocalCoordinator, shop: Shop) -> None:

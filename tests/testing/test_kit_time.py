@@ -4,10 +4,10 @@ import asyncio
 import time
 
 import pytest
-from kit_shop import HURRIED, INPUT, ORDER, Shop
 
 from amends import Cause, SagaState, StepState
 from amends_coordinator.testing import LocalCoordinator, StuckError
+from tests.testing.kit_shop import HURRIED, INPUT, ORDER, Shop
 
 HOUR = 3_600.0
 

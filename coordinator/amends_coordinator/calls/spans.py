@@ -13,14 +13,14 @@ import grpc
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
 
-from amends._participant.tracing.traceparent import format_traceparent, parse_traceparent
+from amends._tracing.traceparent import format_traceparent, parse_traceparent
 from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.core.outcomes import Outcome, Refused, Unknown
 from amends_coordinator.core.values import Direction
 
 if TYPE_CHECKING:
-    from amends._participant.tracing.light import LightSpan
-    from amends._participant.tracing.provider import ExportingProvider
+    from amends._tracing.light import LightSpan
+    from amends._tracing.provider import ExportingProvider
 
 PARENTS_REMEMBERED = 8_192
 """Sagas whose trace is remembered from attempt to attempt, while as many others make theirs."""

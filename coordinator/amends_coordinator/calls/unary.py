@@ -61,15 +61,21 @@ class UnaryCalls:
         self._ended(attempt, outcome)
 
     async def _outcome(self, attempt: Attempt) -> Outcome:
-        timeout = attempt.step.timeout
+        timeout, metadata = attempt.step.timeout, _metadata(attempt)
         if attempt.direction is Direction.FORWARD:
             request = pb.TryRequest()
             fill_try(request, attempt)
             if request.ByteSize() > MAX_REQUEST:
                 return too_large(attempt.direction, request.ByteSize())
-            return read_try(await self._stub.Try(request, timeout=timeout))
+            return read_try(await self._stub.Try(request, timeout=timeout, metadata=metadata))
         undo = pb.CompensateRequest()
         fill_compensate(undo, attempt)
         if undo.ByteSize() > MAX_REQUEST:
             return too_large(attempt.direction, undo.ByteSize())
-        return read_compensate(await self._stub.Compensate(undo, timeout=timeout))
+        return read_compensate(await self._stub.Compensate(undo, timeout=timeout, metadata=metadata))
+
+
+def _metadata(attempt: Attempt) -> tuple[tuple[str, str], ...]:
+    """Hands the client's trace on where the coordinator itself traces nothing."""
+    traceparent = attempt.saga.traceparent
+    return (("traceparent", traceparent),) if traceparent and attempt.span is None else ()

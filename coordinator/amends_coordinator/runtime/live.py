@@ -80,6 +80,7 @@ class Turn:
 def saga_fields(saga: Saga) -> dict[str, str]:
     """What a log record says of a saga. Never a payload."""
     fields = {"saga_id": saga.id, "definition": saga.definition.name}
-    if saga.traceparent:
-        fields["trace_id"] = saga.traceparent.split("-")[1]
+    _, _, rest = saga.traceparent.partition("-")
+    if rest:
+        fields["trace_id"] = rest.partition("-")[0]
     return fields

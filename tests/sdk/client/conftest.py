@@ -3,9 +3,9 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from fake_coordinator import FakeCoordinator, FakeServer
 
 from amends import Client, Definition, Step
+from tests.sdk.client.fake_coordinator import FakeCoordinator, FakeServer
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fake_coordinator import FakeServer
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 import amends
 from amends import BlockingClient, Client, Definition, EventKind
+from tests.sdk.client.fake_coordinator import FakeServer
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pytest
-from fake_coordinator import FakeCoordinator
 
 import amends
 from amends import Client, Definition, EventKind, Resolution, SagaState, StepState
 from amends._payload import pack
 from amends.v1 import event_pb2, saga_pb2
+from tests.sdk.client.fake_coordinator import FakeCoordinator
 
 
 @dataclass

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from fake_coordinator import FakeServer
 
 from amends import Definition, DefinitionError
+from tests.sdk.client.fake_coordinator import FakeServer
 
 PAGE = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from fake_coordinator import FakeCoordinator, FakeServer
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from amends import Client, ClientTls, Definition, Unavailable
+from tests.sdk.client.fake_coordinator import FakeCoordinator, FakeServer
 
 SPAN = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=TraceFlags(1)))
 TRACEPARENT = f"00-{0xABC:032x}-{0xDEF:016x}-01"

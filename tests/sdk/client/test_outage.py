@@ -5,7 +5,6 @@ import logging
 import socket
 
 import pytest
-from fake_coordinator import FakeCoordinator, FakeServer, overloaded, unavailable
 
 import amends
 from amends import Client, Definition, EventKind
@@ -13,6 +12,7 @@ from amends._client._outage import Outage
 from amends._ids import is_id
 from amends.errors import Overloaded, Unavailable
 from amends.v1 import event_pb2
+from tests.sdk.client.fake_coordinator import FakeCoordinator, FakeServer, overloaded, unavailable
 
 
 @pytest.fixture

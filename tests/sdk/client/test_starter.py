@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from fake_coordinator import FakeCoordinator, FakeServer, overloaded
 
 import amends
 from amends import Client, Definition, SagaState
 from amends._client import _starter
+from tests.sdk.client.fake_coordinator import FakeCoordinator, FakeServer, overloaded
 
 
 async def test_many_starts_share_messages(

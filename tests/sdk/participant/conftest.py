@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import calls
 import grpc
 import pytest
 
+import tests.sdk.participant.calls as calls
 from amends import Context, Participant, Pending, Refused, Rejected
 from amends.v1 import participant_pb2_grpc
 

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import grpc
 import pytest
-from calls import INSERT, SCHEMA, compensate_request, effects, exchange_of, fence_rows, outcomes, try_request
 
 from amends import Context, Fault, Participant
 from amends._participant import gatherer
+from tests.sdk.participant.calls import (
+    INSERT,
+    SCHEMA,
+    compensate_request,
+    effects,
+    exchange_of,
+    fence_rows,
+    outcomes,
+    try_request,
+)
 
 Json = dict  # type: ignore[type-arg]
 

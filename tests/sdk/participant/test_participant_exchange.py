@@ -10,12 +10,12 @@ from typing import Any
 
 import grpc
 import pytest
-from calls import compensate_request, exchange_of, outcomes, try_request
 
 from amends import Context, Participant
 from amends._participant import exchange
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc
+from tests.sdk.participant.calls import compensate_request, exchange_of, outcomes, try_request
 
 Json = dict  # type: ignore[type-arg]
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import grpc
 import pytest
-from calls import compensate_request, fence_rows, try_request
 
 from amends import Context, Fault, Participant, Pending, Rejected, UsageError
+from tests.sdk.participant.calls import compensate_request, fence_rows, try_request
 
 Json = dict  # type: ignore[type-arg]
 
 PROGRAM = """
 import asyncio, sys, time
-from calls import try_request
+from tests.sdk.participant.calls import try_request
 from amends import Context, Participant
 shop = Participant("shop", store=sys.argv[1])
 @shop.action(external=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from calls import compensate_request, try_request
-from conftest import Shop
 
 from amends import Fault, Pending, Refused, Rejected
+from tests.sdk.participant.calls import compensate_request, try_request
+from tests.sdk.participant.conftest import Shop
 
 
 async def test_a_first_try_runs_the_handler_and_gives_its_result(shop: Shop) -> None:

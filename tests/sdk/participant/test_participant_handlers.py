@@ -14,12 +14,12 @@ from typing import Any
 import aiosqlite
 import grpc
 import pytest
-from calls import INSERT, SCHEMA, effects, exchange_of, outcomes, try_request
 
 from amends import Context, Fault, HandlerError, Participant, UsageError
 from amends._participant import batch
 from amends._payload import pack, unpack
 from amends.v1 import participant_pb2 as pb
+from tests.sdk.participant.calls import INSERT, SCHEMA, effects, exchange_of, outcomes, try_request
 
 Json = dict  # type: ignore[type-arg]
 

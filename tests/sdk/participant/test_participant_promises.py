@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import compensate_request, effects, exchange_of, outcomes, try_request
+
+from tests.sdk.participant.calls import compensate_request, effects, exchange_of, outcomes, try_request
 
 
 async def once(message: Any) -> AsyncIterator[Any]:

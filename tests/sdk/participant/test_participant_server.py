@@ -11,13 +11,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from calls import try_request
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from amends import Context, Participant, ServerTls, StartError
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc
+from tests.sdk.participant.calls import try_request
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 PROGRAM = """

@@ -16,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from calls import exchange_of, try_request
+from tests.sdk.participant.calls import exchange_of, try_request
 from amends import Context, Participant
 from amends.v1 import participant_pb2_grpc
 

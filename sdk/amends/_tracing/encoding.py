@@ -24,7 +24,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status as StatusMessage
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, Status
 
-from amends._participant.tracing.light import LightSpan, LightTracer
+from amends._tracing.light import LightSpan, LightTracer
 
 Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 

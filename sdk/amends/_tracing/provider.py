@@ -24,9 +24,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from amends._participant.tracing.encoding import request_of
-from amends._participant.tracing.light import LightSpan, LightTracer
-from amends._participant.tracing.setting import warn_of_protocol
+from amends._tracing.encoding import request_of
+from amends._tracing.light import LightSpan, LightTracer
+from amends._tracing.setting import warn_of_protocol
 
 QUEUE_SIZE: Final = 16_384
 """Spans that may wait for the collector before the oldest are dropped, unless OTEL_BSP_MAX_QUEUE_SIZE says

@@ -51,7 +51,7 @@ def exporting(service: str) -> Iterator[None]:
         return
     try:
         # Imported here: it takes a while, and the packages need not be there.
-        from amends._participant.tracing.provider import ExportingProvider
+        from amends._tracing.provider import ExportingProvider
     except ImportError as error:
         _log.warning(
             "the OTEL_* variables ask for spans, but %s is not installed: pip install 'amends[tracing]'",

@@ -10,8 +10,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context as TraceContext
 
-from amends._participant.tracing.setting import exporting
-from amends._participant.tracing.traceparent import parent_context
+from amends._tracing.setting import exporting
+from amends._tracing.traceparent import parent_context
 from amends.errors import Fault
 from amends.v1 import participant_pb2 as pb
 
