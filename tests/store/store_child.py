@@ -1,7 +1,7 @@
 """A coordinator's store in a process of its own, to be killed.
 
 python -m tests.store.store_child PATH own           opens the store, says so, and waits
-python -m tests.store.store_child PATH write         appends for ever; prints each saga's id and length once durable
+python -m tests.store.store_child PATH write         appends for ever; prints each id and length once durable
 """
 
 import asyncio
