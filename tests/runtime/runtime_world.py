@@ -64,6 +64,8 @@ class FaultyStore(MemoryStore):
         self.pages_read = 0  # of unfinished sagas
         self._reading = asyncio.Event()  # cleared, it holds pages back that were read
         self._reading.set()
+        self._log_reading = asyncio.Event()  # cleared, it holds single logs back that were read
+        self._log_reading.set()
         self._finding = asyncio.Event()  # cleared, it holds definitions back that were read
         self._finding.set()
         self._passing = 0  # appends to let through before holding up the others
@@ -90,7 +92,14 @@ class FaultyStore(MemoryStore):
     async def read_log(self, saga_id: str, after_sequence: int = 0) -> list[f.Event]:
         if self.reading_fails:
             raise StoreUnavailableError("the disk cannot be read")
-        return await super().read_log(saga_id, after_sequence)
+        found = await super().read_log(saga_id, after_sequence)
+        await self._log_reading.wait()
+        return found
+
+    def hold_log(self) -> asyncio.Event:
+        """Has the logs that are read from now on arrive only once this event is set."""
+        self._log_reading = asyncio.Event()
+        return self._log_reading
 
     def hold_reading(self) -> asyncio.Event:
         """Has pages of unfinished sagas arrive only once this event is set."""

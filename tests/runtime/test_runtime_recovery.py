@@ -192,3 +192,34 @@ async def test_a_saga_that_ends_while_its_page_is_read_is_not_brought_back() -> 
         await w.quiet()
         assert len(w.runtime) == 0
         assert w.shop.calls == calls
+
+
+@in_virtual_time
+async def test_readers_at_the_same_time_each_learn_who_left_meanwhile() -> None:
+    """A look-up that comes and goes does not take away what a slower reader collects."""
+    async with world() as w:
+        with w.runtime.departures() as slow:
+            with w.runtime.departures():
+                pass
+            await w.run("a")
+        assert slow == {"a"}
+
+
+@in_virtual_time
+async def test_a_doubtful_start_that_ends_while_it_is_looked_up_is_not_brought_back() -> None:
+    """A client woke it meanwhile, and what the look-up holds in its hands is an earlier state."""
+    async with world() as w:
+        w.store.lying = True
+        await w.start("a").error()
+        w.store.lying = False
+        await w.run("b")  # a commit shows that the store is well again
+        reading = w.store.hold_log()
+        await asyncio.sleep(2.0)
+        w.store.hold_log().set()
+        await w.runtime.load("a")
+        await w.until(lambda: w.store.facts("a")[-1] == "SagaCompleted")
+        calls = list(w.shop.calls)
+        reading.set()
+        await w.quiet()
+        assert len(w.runtime) == 0
+        assert w.shop.calls == calls

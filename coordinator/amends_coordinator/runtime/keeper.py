@@ -161,14 +161,15 @@ class Keeper:
             return
         while (saga_id := self._runtime.take_doubtful()) is not None:
             try:
-                events = await self._runtime.store.read_log(saga_id)
+                with self._runtime.departures() as departed:
+                    events = await self._runtime.store.read_log(saga_id)
             except BrokenLogError as error:
                 self._note_broken(saga_id, error)
                 continue
             except StoreUnavailableError:
                 self._runtime.doubt(saga_id)
                 raise
-            if events:
+            if events and saga_id not in departed:
                 self._resume(saga_id, events, machine.Recovered())
 
     # Retention

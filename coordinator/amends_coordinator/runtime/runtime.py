@@ -70,7 +70,7 @@ class Runtime:
         self._max_live = max_live_sagas
         self._chance = chance
         self._live: dict[str, Live] = {}
-        self._departures: list[set[str]] = []
+        self._departures: dict[int, set[str]] = {}  # by identity: equal sets of two readers are not one
         self._doubtful: set[str] = set()  # ids whose start the store failed on; see doubt
         self.on_idle: Callable[[Live], None] = lambda live: None
 
@@ -178,11 +178,11 @@ class Runtime:
         of it back to life.
         """
         departed: set[str] = set()
-        self._departures.append(departed)
+        self._departures[id(departed)] = departed
         try:
             yield departed
         finally:
-            self._departures.remove(departed)
+            del self._departures[id(departed)]
 
     async def read(self, saga_id: str) -> Saga:
         """Rebuilds a saga from the store, as it is on disk. Raises as ``load`` does."""
@@ -380,7 +380,7 @@ class Runtime:
     def _leave(self, live: Live) -> None:
         """Takes a saga out of memory."""
         del self._live[live.saga.id]
-        for departed in self._departures:
+        for departed in self._departures.values():
             departed.add(live.saga.id)
         if live.timer is not None:
             live.timer.cancel()
