@@ -71,7 +71,7 @@ def test_every_code_has_its_row() -> None:
 @pytest.mark.parametrize("code", DEFINITE)
 def test_a_definite_code_rejects_a_try(code: str) -> None:
     """Definite: no effect. The code is the reason where the participant names no other."""
-    assert reading.read_status(FORWARD, status(code)) == Rejected(Rejection(code, "words"))
+    assert reading.read_status(FORWARD, status(code)) == Rejected(Rejection(code, "words"), stated=False)
 
 
 @pytest.mark.parametrize("code", DEFINITE)
@@ -111,7 +111,7 @@ def test_an_error_info_names_the_reason() -> None:
     """A definite status may carry a reason and facts for programs, as a rejection does."""
     info = error_details_pb2.ErrorInfo(reason="SHORT", domain="pay", metadata={"account": "7"})
     rejected = reading.read_status(FORWARD, status("ABORTED", "words", info))
-    assert rejected == Rejected(Rejection("SHORT", "words", {"account": "7"}))
+    assert rejected == Rejected(Rejection("SHORT", "words", {"account": "7"}), stated=False)
     assert reading.read_status(BACKWARD, status("ABORTED", "words", info)) == Refused(
         Refusal("SHORT", "words")
     )
@@ -313,7 +313,7 @@ Reply = pb.ExchangeResponse.Reply
     [
         (FORWARD, Reply(try_response=TRY), Succeeded(None)),
         (BACKWARD, Reply(compensate_response=COMPENSATE), Compensated()),
-        (FORWARD, Reply(error=status("ABORTED")), Rejected(Rejection("ABORTED", "words"))),
+        (FORWARD, Reply(error=status("ABORTED")), Rejected(Rejection("ABORTED", "words"), stated=False)),
         (BACKWARD, Reply(error=status("ABORTED")), Refused(Refusal("ABORTED", "words"))),
         (FORWARD, Reply(error=status("INTERNAL")), Unknown(Code.INTERNAL, "words")),
     ],

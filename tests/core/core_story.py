@@ -12,8 +12,8 @@ the command above it, and every other line is a command:
     cancel [REASON] | retry [REASON]
     resolve STEP as succeeded [RESULT] | no_effect | compensated
 
-Outcomes: succeeded [RESULT], rejected REASON, pending [2s], unknown CODE [retry_after=5s], compensated,
-refused REASON. A wait between attempts is always half of its bound; wake times are told in seconds from the
+Outcomes: succeeded [RESULT], rejected REASON, status REASON (a rejection by status), pending [2s],
+unknown CODE [retry_after=5s], compensated, refused REASON. A wait between attempts is always half of its bound; wake times are told in seconds from the
 start. `new story` begins another one in the same file. After every command the whole saga is audited.
 """
 
@@ -221,6 +221,8 @@ def read_outcome(word: str, rest: list[str]) -> outcomes.Outcome:
         return outcomes.Succeeded(Payload("text", first.encode()) if first else None)
     if word == "rejected":
         return outcomes.Rejected(Rejection(first, "says the service"))
+    if word == "status":
+        return outcomes.Rejected(Rejection(first, "says a status"), stated=False)
     if word == "pending":
         return outcomes.Pending(seconds(first) if first else 0.0)
     if word == "unknown":

@@ -124,7 +124,9 @@ def read_status(direction: Direction, status: status_pb2.Status) -> Outcome:
     reason = info.reason[:MAX_REASON] if info is not None and info.reason else code_name(status.code)
     if direction is Direction.BACKWARD:
         return Refused(Refusal(reason, message))
-    return Rejected(Rejection(reason, message, _bounded(info.metadata) if info is not None else {}))
+    return Rejected(
+        Rejection(reason, message, _bounded(info.metadata) if info is not None else {}), stated=False
+    )
 
 
 def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:

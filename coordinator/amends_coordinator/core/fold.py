@@ -94,6 +94,7 @@ def _move(saga: Saga, place: int, move: StepMove) -> None:
     saga.compensating += (after is StepState.COMPENSATING) - (before is StepState.COMPENSATING)
     saga.succeeded += (after is StepState.SUCCEEDED) - (before is StepState.SUCCEEDED)
     run.next_attempt_time = None
+    run.pending = False
 
 
 def _calm(saga: Saga, step: str) -> None:
@@ -168,12 +169,15 @@ def _attempt_failed(saga: Saga, fact: f.AttemptFailed, time: float) -> Ready:
     else:
         run.compensation_attempts = fact.attempt
     run.next_attempt_time = fact.next_attempt_time
+    run.pending = False
     run.last_failure = Failure(fact.attempt, fact.direction, fact.code, fact.message, time)
     return []
 
 
 def _attempt_pending(saga: Saga, fact: f.AttemptPending, _time: float) -> Ready:
-    saga.runs[saga.definition.position[fact.step]].next_attempt_time = fact.next_attempt_time
+    run = saga.runs[saga.definition.position[fact.step]]
+    run.next_attempt_time = fact.next_attempt_time
+    run.pending = True
     return []
 
 

@@ -24,6 +24,7 @@ from amends_coordinator.core.values import (
     microseconds,
 )
 
+CODE_UNKNOWN = 2  # google.rpc.Code
 CODE_UNAVAILABLE = 14  # google.rpc.Code
 
 
@@ -226,12 +227,28 @@ def _on_succeeded(turn: _Turn, reply: Replied, outcome: outcomes.Succeeded) -> N
 
 
 def _on_rejected(turn: _Turn, reply: Replied, outcome: outcomes.Rejected) -> None:
-    saga, step = turn.saga, turn.saga.step(reply.place)
-    turn.record(f.StepRejected(step.name, reply.attempt, outcome.rejection))
-    if saga.state is SagaState.RUNNING and not saga.after_pivot(reply.place):
-        rejection = outcome.rejection
+    saga, step, rejection = turn.saga, turn.saga.step(reply.place), outcome.rejection
+    if step.kind is Kind.PIVOT and saga.runs[reply.place].in_doubt and not outcome.stated:
+        # A status may come from anything on the way, an expired certificate for instance. It says nothing of
+        # the earlier attempt, and turning back could contradict a pivot that has succeeded (P8).
+        message = f"{rejection.reason}: {rejection.message}; an earlier attempt is still in doubt"
+        _on_unknown(turn, reply, outcomes.Unknown(CODE_UNKNOWN, message))
+        return
+    turn.record(f.StepRejected(step.name, reply.attempt, rejection))
+    if saga.state is not SagaState.RUNNING:
+        return
+    if not saga.after_pivot(reply.place):
         turn.turn_back(
             TurnBack(Cause.STEP_REJECTED, step.name, rejection.reason, rejection.message, rejection.metadata)
+        )
+    elif saga.trying:
+        # As with a refused compensation: nobody shall wait for the others to hear of it (P12).
+        turn.record(
+            f.AttentionNeeded(
+                step.name,
+                f"step {step.name!r} was rejected after the pivot ({rejection.reason}: {rejection.message}); "
+                "the saga will be parked once its other steps have ended",
+            )
         )
 
 
@@ -254,15 +271,20 @@ def _on_unknown(turn: _Turn, reply: Replied, outcome: outcomes.Unknown) -> None:
     _attempt_failed(turn, reply.place, outcome, microseconds(turn.now + delay))
 
 
-def _attempt_failed(turn: _Turn, place: int, outcome: outcomes.Unknown, again: float) -> None:
-    """Records a failed attempt, and whether there is another, an operator should know, or it is given up."""
+def _attempt_failed(
+    turn: _Turn, place: int, outcome: outcomes.Unknown, again: float, *, last: bool = True
+) -> None:
+    """Records a failed attempt, and whether there is another, an operator should know, or it is given up.
+
+    ``last`` says whether it may be the last one that the step has.
+    """
     saga, step, run = turn.saga, turn.saga.step(place), turn.saga.runs[place]
     direction, attempt = run.direction, run.attempt
     assert direction is not None, "only a step that is being called can fail"
     forward = direction is Direction.FORWARD
     exhausted = attempt >= (step.retry.max_attempts if forward else limits.COMPENSATION_ATTENTION)
     turned_back = forward and saga.state is SagaState.COMPENSATING
-    gives_up = turned_back or (forward and exhausted and step.kind is Kind.COMPENSATABLE)
+    gives_up = turned_back or (last and forward and exhausted and step.kind is Kind.COMPENSATABLE)
     turn.record(
         f.AttemptFailed(
             step.name, direction, attempt, outcome.code, outcome.message, None if gives_up else again
@@ -279,7 +301,7 @@ def _attempt_failed(turn: _Turn, place: int, outcome: outcomes.Unknown, again: f
                 f"step {step.name!r} failed in {_times(attempt)}, the last time with: {outcome.message}",
             )
         )
-    elif exhausted and not saga.needs_attention:
+    elif exhausted and last and not saga.needs_attention:
         what = "Try" if forward else "Compensate"
         turn.record(
             f.AttentionNeeded(
@@ -347,7 +369,8 @@ def _on_recovered(turn: _Turn, _stimulus: Recovered) -> None:
         # In a saga that turned back, what is being tried is in flight, however the clock was set meanwhile.
         awaited = run.state is StepState.TRYING and turn.saga.state is SagaState.COMPENSATING
         if run.direction is not None and not run.in_flight and (due or awaited):
-            _attempt_failed(turn, place, interrupted, turn.now)
+            # Being asked again after 'pending' counts no attempt, and so uses none up.
+            _attempt_failed(turn, place, interrupted, turn.now, last=not run.pending)
     # Only now: any of these failures may have turned the saga back, and then none is called again.
     turn.call_due()
 
@@ -437,7 +460,7 @@ def _times(attempts: int) -> str:
 def _why_parked_forward(saga: Saga) -> str:
     names = _names(saga, lambda run: run.state in (StepState.REJECTED, StepState.UNKNOWN))
     return (
-        f"rejected after the pivot, where there is no way back: {names}. Retry the saga, or resolve the step"
+        f"rejected after the pivot, where there is no way back: {names}. Resolve the step, or retry the saga"
     )
 
 

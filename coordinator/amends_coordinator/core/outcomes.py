@@ -21,6 +21,9 @@ class Rejected:
     """Definite: this attempt had no effect."""
 
     rejection: Rejection
+    stated: bool = (
+        True  # by the participant, in an outcome; False: read from a status, which anything can give
+    )
 
 
 @dataclass(frozen=True, slots=True)

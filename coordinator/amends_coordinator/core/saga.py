@@ -29,6 +29,7 @@ class StepRun:
     compensation_attempts: int = 0  # attempts of Compensate that ended
     in_doubt: bool = False  # an earlier attempt ended unknown and may still land
     next_attempt_time: float | None = None  # when the attempt now due was or is to leave
+    pending: bool = False  # the participant said so last; being asked again counts no attempt
     in_flight: bool = False  # a call is under way; the one thing the log does not know
     result: Payload | None = None
     rejection: Rejection | None = None
