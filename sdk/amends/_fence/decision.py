@@ -3,7 +3,7 @@
 | call       | row                              | deed                                              |
 |------------|----------------------------------|---------------------------------------------------|
 | Try        | none                             | RUN                                               |
-| Try        | INTENDED, same input             | RUN                                               |
+| Try        | INTENDED, same input             | RUN; with an answer: REPEAT                       |
 | Try        | TRIED or REJECTED, same input    | REPEAT                                            |
 | Try        | those three, other input         | REFUSE_REUSE                                      |
 | Try        | COMPENSATED or TOMBSTONE         | REFUSE_LATE                                       |
@@ -12,6 +12,9 @@
 | Compensate | REJECTED, COMPENSATED, TOMBSTONE | CONFIRM                                           |
 
 The same input means the same action, payload type and payload bytes: a key names one deed for ever.
+
+An INTENDED row gets an answer where a later attempt was rejected: that says nothing of what an earlier one
+did outside the database, so the step stays as unsettled as it was, and a Compensate undoes it.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ class State(enum.StrEnum):
     """What a step has come to, as far as its participant is concerned."""
 
     INTENDED = "INTENDED"
-    """A Try with an effect outside the database was begun; whether the effect exists is not known."""
+    """A Try with an effect outside the database was begun; whether the effect exists is not known.
+
+    It has an answer only where a later attempt was rejected.
+    """
     TRIED = "TRIED"
     """The effect exists."""
     REJECTED = "REJECTED"
@@ -93,7 +99,7 @@ def decide_try(row: Row | None, action: str, input_hash: bytes) -> Deed:
     deed = ON_TRY[row.state]
     if deed is not Deed.REFUSE_LATE and (row.input_hash != input_hash or row.action != action):
         return Deed.REFUSE_REUSE
-    return deed
+    return Deed.REPEAT if row.state is State.INTENDED and row.answer else deed
 
 
 def decide_compensate(row: Row | None, action: str) -> Deed:

@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS amends_fence (
     saga_id TEXT NOT NULL,
     step TEXT NOT NULL,
 
-    -- INTENDED     a Try with an effect outside the database was begun; the effect may exist
+    -- INTENDED     a Try with an effect outside the database was begun; the effect may exist, even if a
+    --              later attempt was rejected, which the answer then says
     -- TRIED        the effect exists
     -- REJECTED     the Try was turned down; there is no effect
     -- COMPENSATED  there was an effect, and it is undone

@@ -140,7 +140,7 @@ def _decoded_input(call: Call) -> Any:
 
 
 def _stored_result(call: Call, row: Row) -> Any:
-    if not row.answer:
+    if row.state is State.INTENDED:
         return None
     try:
         return call.action.decode_result(pb.TryResponse.FromString(row.answer).succeeded.result)
@@ -157,7 +157,9 @@ def conclude(ledger: Ledger, call: Call, work: Work, response: Response) -> None
     if outcome == "succeeded":
         row = Row(State.TRIED, name, work.input_hash, response.SerializeToString())
     elif outcome == "rejected":
-        row = Row(State.REJECTED, name, work.input_hash, response.SerializeToString())
+        # An intent of an earlier attempt stays: what that one did, this rejection does not tell.
+        state = State.REJECTED if work.row is None else State.INTENDED
+        row = Row(state, name, work.input_hash, response.SerializeToString())
     elif outcome == "compensated" and work.row is not None:
         row = work.row._replace(state=State.COMPENSATED)
     else:

@@ -3,7 +3,8 @@
 No transaction can hold such an effect, so three things happen one after another: the intent is committed, the
 handler runs with the idempotency key to pass on, and its result is committed. Whatever dies in between, the
 next attempt finds the intent and runs the handler again with the same key; the provider, knowing the key,
-does the deed once. A Compensate that finds only the intent runs the compensation without a result.
+does the deed once. A Compensate that finds only the intent runs the compensation without a result, also
+where the last attempt was rejected: an earlier one may have had the effect.
 """
 
 from __future__ import annotations
@@ -118,8 +119,7 @@ class _Intent:
 def _record(ledger: Ledger, call: Call, work: Work, response: Response) -> Response:
     """Remembers what the handler came to, unless another process has settled the step meanwhile."""
     row = ledger.get(call.key)
-    unsettled = (State.INTENDED,) if call.forward else (State.INTENDED, State.TRIED)
-    if row is None or row.state in unsettled:
+    if row is None or _is_unsettled(row, call):
         conclude(ledger, call, work, response)
         return response
     if call.forward:
@@ -127,6 +127,12 @@ def _record(ledger: Ledger, call: Call, work: Work, response: Response) -> Respo
     settled = prepare(ledger, call)
     assert not isinstance(settled, Work), "Invariant: a settled step runs no handler"
     return settled
+
+
+def _is_unsettled(row: Row, call: Call) -> bool:
+    if call.forward:
+        return row.state is State.INTENDED and not row.answer
+    return row.state in (State.INTENDED, State.TRIED)
 
 
 def _patience(call: Call) -> float:

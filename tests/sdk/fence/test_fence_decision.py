@@ -48,6 +48,13 @@ def test_a_compensate_is_decided_by_the_row(state: State | None, deed: Deed) -> 
     assert decide_compensate(row(state), "act") is deed
 
 
+def test_p3_a_rejection_after_an_intent_is_repeated_and_still_undone() -> None:
+    rejected = Row(State.INTENDED, "act", HASH, b"rejected")
+    assert decide_try(rejected, "act", HASH) is Deed.REPEAT
+    assert decide_try(rejected, "act", OTHER) is Deed.REFUSE_REUSE
+    assert decide_compensate(rejected, "act") is Deed.UNDO
+
+
 @pytest.mark.parametrize("state", [State.INTENDED, State.TRIED])
 def test_a_key_that_was_tried_with_another_action_is_refused(state: State) -> None:
     assert decide_try(row(state), "other", HASH) is Deed.REFUSE_REUSE

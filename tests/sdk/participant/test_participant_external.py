@@ -117,6 +117,23 @@ async def test_a_rejection_is_remembered(shop: Participant, provider: Provider, 
     assert fence_rows(db_path) == {("s1", "a"): "REJECTED"}
 
 
+async def test_p3_a_rejection_hides_no_effect_of_an_earlier_attempt(
+    shop: Participant, provider: Provider, db_path: Path
+) -> None:
+    """The first answer was lost: the rejection of the second attempt is repeated, and still undone."""
+    provider.fails = [Rejected("CLOSED"), ConnectionError("the answer was lost")]
+    with pytest.raises(Fault):
+        await shop.handle_try(try_request())
+    for _ in range(2):
+        assert (await shop.handle_try(try_request())).rejected.reason == "CLOSED"
+    assert provider.calls == ["s1/a", "s1/a"]
+    assert fence_rows(db_path) == {("s1", "a"): "INTENDED"}
+    for _ in range(2):
+        assert (await shop.handle_compensate(compensate_request())).HasField("compensated")
+    assert provider.undone == [None]
+    assert (await shop.handle_try(try_request())).rejected.reason == "ALREADY_COMPENSATED"
+
+
 async def test_a_pending_handler_stays_intended(shop: Participant, provider: Provider, db_path: Path) -> None:
     provider.fails = [Pending()]
     assert (await shop.handle_try(try_request())).WhichOneof("outcome") == "pending"
