@@ -148,6 +148,47 @@ def test_every_fault_of_a_start_is_told() -> None:
     }
 
 
+TOO_MANY = {
+    "steps": (
+        {"definition": saga_pb2.Definition(steps=[saga_pb2.Step()] * 1_001)},
+        "definition.steps",
+        "has 1001 steps",
+    ),
+    "needs": (
+        {"definition": saga_pb2.Definition(steps=[saga_pb2.Step(needs={"steps": ["a"] * 2})])},
+        "definition.steps[0].needs",
+        "names 2 steps of 1",
+    ),
+    "step inputs": (
+        {"step_inputs": {str(number): any_pb2.Any(type_url="t" * 513) for number in range(1_001)}},
+        "step_inputs",
+        "are 1001, but may be 1000",
+    ),
+    "labels": ({"labels": {f"{number}/": "v" for number in range(65)}}, "labels", "are 65, but may be 64"),
+}
+
+
+@pytest.mark.parametrize(("fields", "field", "words"), TOO_MANY.values(), ids=TOO_MANY)
+def test_of_too_many_none_is_looked_at(fields: dict[str, Any], field: str, words: str) -> None:
+    """Each of them is at fault as well; to say so of all would keep everybody else waiting."""
+    given = fields if "definition" in fields else {**fields, "definition_name": "order"}
+    found = violations(requests.read_start, pb.StartSagaRequest(**given))
+    assert found.keys() == {field}
+    assert words in found[field]
+
+
+def test_a_definition_to_be_registered_is_counted_too() -> None:
+    """It comes through the same door."""
+    message = saga_pb2.Definition(steps=[saga_pb2.Step()] * 1_001)
+    assert violations(requests.read_definition, message).keys() == {"definition.steps"}
+
+
+def test_of_too_many_states_none_is_looked_at() -> None:
+    """There are five, so nobody needs more."""
+    request = pb.ListSagasRequest(states=[saga_pb2.Saga.State.ValueType(9)] * 9)
+    assert violations(requests.read_filter, request) == {"states": "are 9, but may be 8"}
+
+
 def test_what_is_as_large_as_it_may_be_is_taken() -> None:
     """The bounds belong to what is allowed."""
     request = pb.StartSagaRequest(

@@ -167,6 +167,27 @@ def test_a_long_name_is_not_repeated_in_full() -> None:
     assert len(found.description) < 200
 
 
+def test_of_very_many_faults_the_first_are_told() -> None:
+    """To list them all would take longer than the request was worth."""
+    found = check(definition(step("a", *["x"] * 1_000)))
+    assert len(found) == limits.MAX_FAULTS + 1
+    assert found[-1].description == "is wrong too, and there may be more faults"
+
+
+def test_nothing_else_is_looked_for_in_too_many_steps() -> None:
+    """Each of them has several faults here."""
+    (found,) = check(definition(*[step("")] * 1_001))
+    assert found.field == "steps"
+
+
+def test_a_long_list_of_needs_is_read_once() -> None:
+    """However many needs there are: the time grows with the list, and not with its square."""
+    steps = [step(f"s{number}") for number in range(999)]
+    names = [each.name for each in steps]
+    needy = [replace(each, needs=tuple(names[:place])) for place, each in enumerate(steps)]
+    assert check(definition(*needy)) == []
+
+
 @pytest.mark.parametrize(
     ("failures", "chance", "cap", "seconds"),
     [

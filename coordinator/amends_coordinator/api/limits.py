@@ -1,4 +1,4 @@
-"""Bounds of requests, each with its reason. docs/limits.md lists them for users."""
+"""Bounds of requests, each with its reason. docs/settings.md lists them for users."""
 
 MAX_PAYLOAD = 1 << 20
 """Bytes of an input: it is stored, and sent with every attempt. Larger things belong elsewhere."""
@@ -11,6 +11,9 @@ MAX_STEP_INPUTS = 4 << 20
 
 MAX_LABELS = 64
 """Labels of a saga: each is a row of an index."""
+
+MAX_STATES = 8
+"""States that a list asks for: there are five, and a client may name one twice."""
 
 MAX_LABEL_VALUE = 256
 """Characters of a label's value: it is for finding, not for keeping."""

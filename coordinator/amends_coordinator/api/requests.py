@@ -11,11 +11,12 @@ from google.protobuf import any_pb2
 
 from amends._ids import new_saga_id
 from amends.v1 import coordinator_pb2 as pb
-from amends.v1 import event_pb2
+from amends.v1 import event_pb2, saga_pb2
 from amends_coordinator.api import limits
-from amends_coordinator.contract.definitions import shared_definition
+from amends_coordinator.contract.definitions import check_counts, shared_definition
 from amends_coordinator.contract.values import duration_from_proto, optional_moment, payload_from_proto
-from amends_coordinator.core.definition import Definition, Violation, check_name
+from amends_coordinator.core.definition import Definition, Violation, check_name, first_faults
+from amends_coordinator.core.limits import MAX_STEPS
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Payload, Resolution
 from amends_coordinator.runtime.errors import InvalidRequestError
@@ -69,25 +70,41 @@ def read_start(request: pb.StartSagaRequest) -> Start:
 
 def _read_inline(request: pb.StartSagaRequest, found: list[Violation]) -> Definition | None:
     try:
-        definition = shared_definition(request.definition)
-    except ValueError as error:
-        found.append(Violation("definition.steps", f"cannot be read: {error}"))
+        return read_definition(request.definition)
+    except InvalidRequestError as error:
+        found += error.violations
         return None
-    # An inline definition is none of the registered versions, whatever number it carries.
+
+
+def read_definition(message: saga_pb2.Definition) -> Definition:
+    """Reads the definition in a request, which is yet to be admitted. Raises InvalidRequestError."""
+    found = check_counts(message)
+    if found:
+        raise InvalidRequestError(found).within("definition")
+    try:
+        definition = shared_definition(message)
+    except ValueError as error:
+        raise InvalidRequestError([Violation("definition.steps", f"cannot be read: {error}")]) from error
+    # It is none of the registered versions, whatever number it carries.
     return definition if definition.version == 0 else replace(definition, version=0)
 
 
 def check_step_inputs(start: Start, definition: Definition) -> None:
     """Checks that every step input is that of a step. Raises InvalidRequestError."""
-    unknown = [name for name in start.step_inputs if name not in definition.position]
-    if unknown:
-        raise InvalidRequestError(
-            [Violation(f"step_inputs[{name!r}]", "is for no step of the definition") for name in unknown]
-        )
+    found = first_faults(
+        Violation(f"step_inputs[{name!r}]", "is for no step of the definition")
+        for name in start.step_inputs
+        if name not in definition.position
+    )
+    if found:
+        raise InvalidRequestError(found)
 
 
 def _check_payloads(request: pb.StartSagaRequest, found: list[Violation]) -> None:
     _check_payload("input", request.input, found)
+    if len(request.step_inputs) > MAX_STEPS:
+        found.append(Violation("step_inputs", f"are {len(request.step_inputs)}, but may be {MAX_STEPS}"))
+        return
     total = 0
     for name, payload in request.step_inputs.items():
         _check_payload(f"step_inputs[{name!r}]", payload, found)
@@ -110,6 +127,7 @@ def _check_payload(field: str, payload: any_pb2.Any, found: list[Violation]) -> 
 def _check_labels(labels: Mapping[str, str], found: list[Violation]) -> None:
     if len(labels) > limits.MAX_LABELS:
         found.append(Violation("labels", f"are {len(labels)}, but may be {limits.MAX_LABELS}"))
+        return
     for key, value in labels.items():
         found += check_name(f"labels key {key[:40]!r}", key)
         if not value.isprintable():
@@ -117,7 +135,8 @@ def _check_labels(labels: Mapping[str, str], found: list[Violation]) -> None:
         if len(value) > limits.MAX_LABEL_VALUE:
             found.append(
                 Violation(
-                    f"labels[{key!r}]", f"has {len(value)} characters, but may have {limits.MAX_LABEL_VALUE}"
+                    f"labels[{key[:40]!r}]",
+                    f"has {len(value)} characters, but may have {limits.MAX_LABEL_VALUE}",
                 )
             )
 
@@ -178,12 +197,7 @@ def read_page_size(size: int) -> int:
 def read_filter(request: pb.ListSagasRequest) -> Filter:
     """Reads the conditions of a list. Raises InvalidRequestError."""
     found: list[Violation] = []
-    states = []
-    for number, state in enumerate(request.states):
-        try:
-            states.append(SagaState(state))
-        except ValueError:
-            found.append(Violation(f"states[{number}]", f"is {state}, which is no state of a saga"))
+    states = _read_states(request, found)
     if request.definition_name:
         found += check_name("definition_name", request.definition_name)
     _check_labels(request.labels, found)
@@ -193,13 +207,26 @@ def read_filter(request: pb.ListSagasRequest) -> Filter:
     if found:
         raise InvalidRequestError(found)
     return Filter(
-        states=tuple(states),
+        states=states,
         definition_name=request.definition_name,
         labels=dict(request.labels),
         created_from=optional_moment(request, "created_from"),
         created_before=optional_moment(request, "created_before"),
         needs_attention=request.needs_attention,
     )
+
+
+def _read_states(request: pb.ListSagasRequest, found: list[Violation]) -> tuple[SagaState, ...]:
+    states: list[SagaState] = []
+    if len(request.states) > limits.MAX_STATES:
+        found.append(Violation("states", f"are {len(request.states)}, but may be {limits.MAX_STATES}"))
+        return ()
+    for number, state in enumerate(request.states):
+        try:
+            states.append(SagaState(state))
+        except ValueError:
+            found.append(Violation(f"states[{number}]", f"is {state}, which is no state of a saga"))
+    return tuple(states)
 
 
 def _is_moment(seconds: float) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import grpc
@@ -12,7 +11,7 @@ from amends.v1 import coordinator_pb2_grpc, event_pb2, saga_pb2
 from amends_coordinator.api import requests
 from amends_coordinator.api.errors import abort, answering, to_status
 from amends_coordinator.api.starting import Starter
-from amends_coordinator.contract.definitions import definition_to_proto, shared_definition
+from amends_coordinator.contract.definitions import definition_to_proto
 from amends_coordinator.contract.facts import event_to_proto
 from amends_coordinator.contract.sagas import result_to_proto, saga_to_proto, state_to_proto
 from amends_coordinator.contract.values import moment_to_proto
@@ -155,11 +154,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     async def RegisterDefinition(  # noqa: N802, D102
         self, request: pb.RegisterDefinitionRequest, _context: Context
     ) -> saga_pb2.Definition:
-        try:
-            definition = replace(shared_definition(request.definition), version=0)
-        except ValueError as error:
-            violation = Violation("definition.steps", f"cannot be read: {error}")
-            raise InvalidRequestError([violation]) from error
+        definition = requests.read_definition(request.definition)
         try:
             return _definition(*await self._registry.register(definition))
         except InvalidRequestError as error:

@@ -7,7 +7,16 @@ from functools import lru_cache
 
 from amends.v1 import saga_pb2
 from amends_coordinator.contract.values import duration_from_proto, duration_to_proto
-from amends_coordinator.core.definition import DEFAULT_TIMEOUT, Definition, Kind, Retry, Step
+from amends_coordinator.core.definition import (
+    DEFAULT_TIMEOUT,
+    Definition,
+    Kind,
+    Retry,
+    Step,
+    Violation,
+    check_step_count,
+    first_faults,
+)
 
 
 def definition_to_proto(definition: Definition) -> saga_pb2.Definition:
@@ -37,6 +46,19 @@ def _step_to_proto(step: Step) -> saga_pb2.Step:
             backoff_multiplier=step.retry.backoff_multiplier,
             max_backoff=duration_to_proto(step.retry.max_backoff),
         ),
+    )
+
+
+def check_counts(message: saga_pb2.Definition) -> list[Violation]:
+    """Checks how long the lists of a definition are: the rest is worth reading only if they are sane.
+
+    Reading makes an object of every step, which takes many times the bytes that the step took in the message.
+    """
+    most = len(message.steps)
+    return check_step_count(most) or first_faults(
+        Violation(f"steps[{place}].needs", f"names {len(step.needs.steps)} steps of {most}")
+        for place, step in enumerate(message.steps)
+        if len(step.needs.steps) > most
     )
 
 

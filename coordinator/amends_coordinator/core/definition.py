@@ -4,10 +4,12 @@ A definition is checked once, at the door, by :func:`check`; the machine relies 
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain, islice
 
 from amends_coordinator.core import limits
 
@@ -113,12 +115,34 @@ class Violation:
     description: str
 
 
-def check(definition: Definition) -> list[Violation]:
-    """Lists everything that is wrong with a definition; an empty list means it can run."""
-    found = [*_check_numbers(definition), *_check_names(definition)]
-    if not found:
-        found += _check_order(definition)
+def first_faults(faults: Iterable[Violation]) -> list[Violation]:
+    """Takes the first ``limits.MAX_FAULTS``, and says so if there are more; the rest is not looked for."""
+    rest = iter(faults)
+    found = list(islice(rest, limits.MAX_FAULTS))
+    another = next(rest, None)
+    if another is not None:
+        found.append(Violation(another.field, "is wrong too, and there may be more faults"))
     return found
+
+
+def check(definition: Definition) -> list[Violation]:
+    """Lists what is wrong with a definition; an empty list means it can run.
+
+    Of very many faults the first are told.
+    """
+    found = check_step_count(len(definition.steps))
+    if found:
+        return found
+    return first_faults(chain(_check_numbers(definition), _check_names(definition))) or first_faults(
+        _check_order(definition)
+    )
+
+
+def check_step_count(count: int) -> list[Violation]:
+    """Checks how many steps a definition has."""
+    if 1 <= count <= limits.MAX_STEPS:
+        return []
+    return [Violation("steps", f"has {count} steps, but must have 1 to {limits.MAX_STEPS}")]
 
 
 def _check_numbers(definition: Definition) -> list[Violation]:
@@ -128,10 +152,6 @@ def _check_numbers(definition: Definition) -> list[Violation]:
         if not low <= value <= high:
             found.append(Violation(where, f"is {value:g}, but must be from {low:g} to {high:g} {unit}"))
 
-    if not 1 <= len(definition.steps) <= limits.MAX_STEPS:
-        found.append(
-            Violation("steps", f"has {len(definition.steps)} steps, but must have 1 to {limits.MAX_STEPS}")
-        )
     if definition.timeout is not None:
         within("timeout", definition.timeout, limits.MIN_DURATION, limits.MAX_TIMEOUT_SAGA)
     for place, step in enumerate(definition.steps):
@@ -159,26 +179,27 @@ def _shorten(text: str) -> str:
     return "empty" if not text else repr(text if len(text) <= 40 else text[:40] + "…")
 
 
-def _check_names(definition: Definition) -> list[Violation]:
-    found = check_name("name", definition.name)
+def _check_names(definition: Definition) -> Iterator[Violation]:
+    yield from check_name("name", definition.name)
     for place, step in enumerate(definition.steps):
         for part in ("name", "participant", "action"):
-            found += check_name(f"steps[{place}].{part}", getattr(step, part))
+            yield from check_name(f"steps[{place}].{part}", getattr(step, part))
     seen: dict[str, int] = {}
     for place, step in enumerate(definition.steps):
         first = seen.setdefault(step.name, place)
         if first != place:
-            found.append(
-                Violation(f"steps[{place}].name", f"repeats the name of steps[{first}], {step.name!r}")
+            yield Violation(
+                f"steps[{place}].name", f"repeats the name of steps[{first}], {_shorten(step.name)}"
             )
     for place, step in enumerate(definition.steps):
+        needed: set[str] = set()
         for number, name in enumerate(step.needs):
-            where = f"steps[{place}].needs[{number}]"
             if name not in seen:
-                found.append(Violation(where, f"names {name!r}, which is no step of this definition"))
-            elif name in step.needs[:number]:
-                found.append(Violation(where, f"repeats {name!r}"))
-    return found
+                description = f"names {_shorten(name)}, which is no step of this definition"
+                yield Violation(f"steps[{place}].needs[{number}]", description)
+            elif name in needed:
+                yield Violation(f"steps[{place}].needs[{number}]", f"repeats {_shorten(name)}")
+            needed.add(name)
 
 
 def _check_order(definition: Definition) -> list[Violation]:

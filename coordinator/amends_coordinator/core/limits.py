@@ -10,6 +10,10 @@ NAME_FORM = "1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':', '~' and '-'"
 MAX_STEPS = 1_000
 """Steps of a definition: a saga is held in memory whole, and nobody reviews a longer list."""
 
+MAX_FAULTS = 20
+"""Faults of one thing that are told: more help nobody, and to list them all would let a small request keep
+everybody else waiting."""
+
 MAX_TIMEOUT_STEP = 3_600.0
 """Seconds one attempt may take; work that takes longer answers pending."""
 
