@@ -55,16 +55,20 @@ class Rejected(Answer):
     Args:
         reason: names the reason for programs, in UPPER_SNAKE_CASE, at most 63 characters.
         message: explains it to people, in one sentence.
-        metadata: carries further facts for programs.
+        metadata: carries further facts for programs, as strings.
 
     Raises:
         ValueError: the reason has another form.
+        TypeError: the message, or a key or value of the metadata, is no string.
     """
 
     def __init__(self, reason: str, message: str = "", metadata: Mapping[str, str] | None = None) -> None:
         self.reason = _checked_reason(reason)
-        self.message = message
-        self.metadata: Mapping[str, str] = dict(metadata or {})
+        self.message = _checked_text("message", message)
+        self.metadata: Mapping[str, str] = {
+            _checked_text("key of the metadata", key): _checked_text(f"metadata's {key!r}", value)
+            for key, value in (metadata or {}).items()
+        }
         super().__init__(f"{reason}: {message}" if message else reason)
 
 
@@ -94,11 +98,12 @@ class Refused(Answer):
 
     Raises:
         ValueError: the reason has another form.
+        TypeError: the message is no string.
     """
 
     def __init__(self, reason: str, message: str = "") -> None:
         self.reason = _checked_reason(reason)
-        self.message = message
+        self.message = _checked_text("message", message)
         super().__init__(f"{reason}: {message}" if message else reason)
 
 
@@ -304,3 +309,9 @@ def _checked_reason(reason: str) -> str:
             f"a reason is UPPER_SNAKE_CASE of at most {REASON_LENGTH_MAX} characters, not {reason!r}"
         )
     return reason
+
+
+def _checked_text(what: str, text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"a {what} is a str, not a {type(text).__name__}")
+    return text

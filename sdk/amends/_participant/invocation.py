@@ -14,7 +14,7 @@ from amends._participant import faults
 from amends._participant.call import COMPENSATED, Call, Response, Work, log_fields
 from amends._participant.context import BadInputError, Context
 from amends._participant.tracing import within
-from amends.errors import PayloadError, Pending, Refused, Rejected
+from amends.errors import Answer, PayloadError, Pending, Refused, Rejected
 from amends.v1 import participant_pb2 as pb
 
 PAYLOAD_BYTES_MAX: Final = 1 << 20
@@ -119,21 +119,32 @@ def _response_to_error(call: Call, error: BaseException) -> Response:
 
     A failure of the disk is raised as it is: it is no doing of the handler's, and ends the transaction.
     """
-    if isinstance(error, Pending):
-        return _pending(call, error)
-    if isinstance(error, Rejected) and call.forward:
-        rejected = pb.Rejected(reason=error.reason, message=error.message, metadata=error.metadata)
-        _check_size(rejected.ByteSize())
-        return pb.TryResponse(rejected=rejected)
-    if isinstance(error, Refused) and not call.forward:
-        refused = pb.CompensateResponse.Refused(reason=error.reason, message=error.message)
-        return pb.CompensateResponse(refused=refused)
+    if isinstance(error, Answer):
+        try:
+            return _response_to_answer(call, error)
+        except Exception as misfit:  # such as a text that is no Unicode, or a wait of aeons
+            error = misfit
     if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORE_FAILURES:
         raise error
     if isinstance(error, BadInputError):
         raise faults.invalid_input(str(error)) from error
     _log.error("the handler failed", exc_info=error, extra=log_fields(call))
     raise faults.handler_failed() from error
+
+
+def _response_to_answer(call: Call, answer: Answer) -> Response:
+    """Says an outcome in the words of the contract. Raises whatever it does not fit them by."""
+    if isinstance(answer, Pending):
+        return _pending(call, answer)
+    if isinstance(answer, Rejected) and call.forward:
+        rejected = pb.Rejected(reason=answer.reason, message=answer.message, metadata=answer.metadata)
+        _check_size(rejected.ByteSize())
+        return pb.TryResponse(rejected=rejected)
+    if isinstance(answer, Refused) and not call.forward:
+        refused = pb.CompensateResponse.Refused(reason=answer.reason, message=answer.message)
+        _check_size(refused.ByteSize())
+        return pb.CompensateResponse(refused=refused)
+    raise answer
 
 
 def _pending(call: Call, error: Pending) -> Response:

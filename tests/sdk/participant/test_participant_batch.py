@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
 import pytest
 
-from amends import Context, Fault, Participant
+from amends import Context, Fault, Participant, Pending, Rejected
 from amends._participant import gatherer
+from amends.errors import Answer
 from tests.sdk.participant.calls import (
     INSERT,
     SCHEMA,
@@ -63,6 +65,35 @@ async def test_each_call_of_a_batch_ends_in_its_own_way(
     }
     assert effects(db_path) == [("s0", "a", action), ("s4", "a", action)]
     assert fence_rows(db_path) == {("s0", "a"): "TRIED", ("s1", "a"): "REJECTED", ("s4", "a"): "TRIED"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: Rejected("SHORT", "x" * (2 << 20)),
+        lambda: Rejected("SHORT", "\ud800"),
+        lambda: Rejected("SHORT", "too little", {"missing": 3}),  # type: ignore[dict-item]
+        lambda: Rejected("SHORT", ValueError("too little")),  # type: ignore[arg-type]
+        lambda: Pending(retry_after=1e300),
+    ],
+    ids=["too large", "no Unicode", "a number", "no text", "aeons"],
+)
+async def test_an_answer_that_cannot_be_given_fails_its_own_call_only(
+    ledger: Participant, answer: Callable[[], Answer]
+) -> None:
+    @ledger.action(name="odd")
+    def odd(order: Json, ctx: Context) -> None:
+        raise answer()
+
+    @ledger.action(name="odd-waiting")
+    async def odd_waiting(order: Json, ctx: Context) -> None:
+        raise answer()
+
+    actions = ["plain", "odd", "plain", "waiting", "odd-waiting", "waiting"]
+    requests = [try_request(saga=f"s{n}", action=action) for n, action in enumerate(actions)]
+    found = outcomes(await ledger.handle_batch(exchange_of(*requests)))
+    assert {n for n, outcome in found.items() if outcome == "succeeded"} == {0, 2, 3, 5}
+    assert all("the handler failed" in found[n] for n in (1, 4))
 
 
 @pytest.mark.parametrize("action", ["plain", "waiting"])
