@@ -271,7 +271,7 @@ async def test_the_same_start_again_after_the_store_lied_is_the_same_saga() -> N
 class _Entry:
     """An entry whose callback raises, or notes that it was called."""
 
-    keep = True
+    keep = wanted = True
 
     def __init__(self, w: World, done: list[str], broken: bool) -> None:
         self.append: Append | None = None

@@ -10,7 +10,7 @@ from amends_coordinator.core import facts as f
 from amends_coordinator.core import machine
 from amends_coordinator.runtime.errors import UnavailableError
 from amends_coordinator.runtime.watching import watch
-from tests.runtime.runtime_world import HOLD, SUCCEEDED, World, parallel, world
+from tests.runtime.runtime_world import HOLD, SUCCEEDED, World, order, parallel, world
 from tests.runtime.virtual_time import in_virtual_time
 
 OTHERS_FACT = f.CancelRequested("by another coordinator")
@@ -115,3 +115,46 @@ async def test_p9_other_sagas_of_the_same_batch_go_on() -> None:
         await endings[2].answer
         assert [append.saga_id for append in w.store.batches[1]] == ["x", "lost", "y"]
         assert w.store.facts("lost") == ["SagaStarted", "CancelRequested"]
+
+
+@in_virtual_time
+async def test_p9_what_was_decided_before_the_loss_was_known_is_not_written() -> None:
+    """Two facts are under way when another writes one; the second would fit behind it, in a later batch."""
+    async with world() as w:
+        w.shop.script |= {"a": HOLD, "b": HOLD}
+        await w.start("lost", definition=parallel("a", "b")).answer
+        await w.until(lambda: len(w.shop.held) == 2)
+        w.store.open.clear()
+        w.shop.answer(SUCCEEDED, "a")
+        await w.quiet()  # its commit is under way
+        w.shop.answer(SUCCEEDED, "b")
+        w.store.write_as_another("lost", OTHERS_FACT)
+        w.store.open.set()
+        await w.until(lambda: w.runtime.live("lost") is None)
+        await w.quiet()
+        assert w.store.facts("lost") == ["SagaStarted", "CancelRequested"]
+        await w.runtime.journal.until_idle()
+
+
+@in_virtual_time
+async def test_p10_a_start_with_a_taken_id_changes_nothing_and_hides_nothing() -> None:
+    """Recovery comes by while the odd start is in memory: the stored saga goes on all the same, as it was."""
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        await w.start("a").answer
+        await w.until(lambda: w.shop.held)
+        await w.crash()
+        reading = w.store.hold_reading()
+        await w.open()
+        await w.until(lambda: w.store.pages_read == 2)
+        w.store.open.clear()
+        odd = w.start("a", definition=order(timeout=0.005))
+        await asyncio.sleep(0.02)  # its deadline passes while its start is being written
+        reading.set()
+        await w.keeper.recovered.wait()
+        w.shop.script["reserve"] = SUCCEEDED
+        w.store.open.set()
+        assert type(await odd.error()).__name__ == "ExistsInStoreError"
+        await asyncio.sleep(2.0)
+        assert "CompensationStarted" not in w.store.facts("a")
+        assert w.store.facts("a")[-1] == "SagaCompleted"

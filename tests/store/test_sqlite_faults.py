@@ -68,7 +68,7 @@ async def test_a_full_disk_undoes_a_batch_with_a_conflict_whole(sqlite: SqliteSt
     await sqlite.append([start("a")])
     await limit_pages(sqlite, 4)
     with pytest.raises(StoreUnavailableError):
-        await sqlite.append([start("a"), start("b"), more("a", 2, LARGE)])
+        await sqlite.append([start("a"), start("b"), more("b", 2, LARGE)])
     assert await sqlite.get_row("b") is None
     assert await sqlite.append([start("b")]) == [None]
 

@@ -105,6 +105,19 @@ async def test_p9_who_was_refused_one_event_cannot_write_the_next(store: Store) 
     assert await store.get_row("a") == row("a")
 
 
+async def test_p9_what_follows_a_conflict_is_left_out_even_where_it_would_fit(store: Store) -> None:
+    """The facts of the other writer may have just the number of those that were refused."""
+    await store.append([start("a"), more("a", 2)])
+    found = await store.append(
+        [start("b"), more("a", 2), more("a", 3, renewed=row("a", needs_attention="?"))]
+    )
+    assert found[0] is None
+    assert [conflict(one) for one in found[1:]] == [("a", 2), ("a", 3)]
+    assert len(await store.read_log("a")) == 2
+    assert await store.get_row("a") == row("a")
+    assert await store.append([more("a", 3), more("b", 2)]) == [None, None]
+
+
 async def test_p9_nothing_can_be_written_for_a_saga_that_was_removed(store: Store) -> None:
     done = row("a", NOW, SagaState.COMPLETED)
     await store.append([start("a"), more("a", 2, SagaCompleted(), renewed=done)])

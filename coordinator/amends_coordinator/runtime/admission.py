@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import grpc
 
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls.caller import Caller
-from amends_coordinator.core.definition import Definition, Kind, Violation, check
+from amends_coordinator.core.definition import Definition, Kind, Violation, check, first_faults
 from amends_coordinator.runtime.errors import InvalidRequestError
 from amends_coordinator.timers import Timers
 
@@ -34,6 +34,7 @@ class Admission:
         self._admitted: set[Definition] = set()
         self._actions: dict[str, Actions] = {}
         self._silent_until: dict[str, float] = {}
+        self._asking: dict[str, asyncio.Future[Actions | None]] = {}
 
     def knows(self, definition: Definition) -> bool:
         """Whether this definition was admitted already."""
@@ -43,6 +44,7 @@ class Admission:
         """Forgets what a participant offered: it may have been replaced by another version."""
         self._actions.pop(name, None)
         self._silent_until.pop(name, None)
+        self._asking.pop(name, None)
         self._admitted.clear()
 
     async def admit(self, definition: Definition) -> None:
@@ -53,7 +55,7 @@ class Admission:
                 action that its participant does not offer, or one that cannot be undone where it would have
                 to be.
         """
-        found = check(definition) or self._check_participants(definition)
+        found = check(definition) or first_faults(self._check_participants(definition))
         if found:
             raise InvalidRequestError(found)
         complete = True
@@ -63,7 +65,7 @@ class Admission:
             if actions is None:
                 complete = False
             else:
-                found += _check_actions(definition, name, actions)
+                found += first_faults(_check_actions(definition, name, actions))
         if found:
             raise InvalidRequestError(found)
         if complete:
@@ -71,24 +73,44 @@ class Admission:
                 self._admitted.clear()
             self._admitted.add(definition)
 
-    def _check_participants(self, definition: Definition) -> list[Violation]:
+    def _check_participants(self, definition: Definition) -> Iterator[Violation]:
         known = ", ".join(sorted(self._participants)) or "none"
-        return [
-            Violation(
-                f"steps[{place}].participant",
-                f"names {step.participant!r}, which is not configured here; known participants: {known}",
-            )
-            for place, step in enumerate(definition.steps)
-            if step.participant not in self._participants
-        ]
+        for place, step in enumerate(definition.steps):
+            if step.participant not in self._participants:
+                yield Violation(
+                    f"steps[{place}].participant",
+                    f"names {step.participant!r}, which is not configured here; known participants: {known}",
+                )
 
     async def _describe(self, name: str, definition: Definition) -> Actions | None:
         """The actions of a participant, asked anew if what is remembered would not do."""
-        actions = self._actions.get(name)
-        if actions is not None and not _check_actions(definition, name, actions):
+        while True:
+            actions = self._actions.get(name)
+            if actions is not None and next(_check_actions(definition, name, actions), None) is None:
+                return actions
+            if self._silent_until.get(name, 0.0) > self._timers.now():
+                return actions
+            asking = self._asking.get(name)
+            if asking is None:
+                return await self._ask(name)
+            # What somebody else was told while we waited is new enough, whatever it says.
+            await asyncio.wait([asking])
+            if not asking.cancelled():
+                return asking.result()
+
+    async def _ask(self, name: str) -> Actions | None:
+        """Asks a participant, once for all who want to know meanwhile."""
+        asking = self._asking[name] = asyncio.get_running_loop().create_future()
+        try:
+            actions = await self._call(name)
+            asking.set_result(actions)
             return actions
-        if self._silent_until.get(name, 0.0) > self._timers.now():
-            return actions
+        finally:
+            asking.cancel()  # of no effect once there is an answer; without one, somebody else has to ask
+            if self._asking.get(name) is asking:
+                del self._asking[name]
+
+    async def _call(self, name: str) -> Actions | None:
         try:
             description: pb.DescribeResponse | None = await self._participants[name].describe()
         except grpc.RpcError as error:
@@ -102,26 +124,20 @@ class Admission:
         return actions
 
 
-def _check_actions(definition: Definition, name: str, actions: Actions) -> list[Violation]:
-    found = []
+def _check_actions(definition: Definition, name: str, actions: Actions) -> Iterator[Violation]:
     for place, step in enumerate(definition.steps):
         if step.participant != name:
             continue
         action = actions.get(step.action)
         if action is None:
             offered = ", ".join(sorted(actions)) or "none"
-            found.append(
-                Violation(
-                    f"steps[{place}].action",
-                    f"names {step.action!r}, which participant {name!r} does not offer; it offers: {offered}",
-                )
+            yield Violation(
+                f"steps[{place}].action",
+                f"names {step.action!r}, which participant {name!r} does not offer; it offers: {offered}",
             )
         elif step.kind is Kind.COMPENSATABLE and not step.effect_free and not action.compensatable:
-            found.append(
-                Violation(
-                    f"steps[{place}].action",
-                    f"names {step.action!r}, which participant {name!r} cannot compensate; give it a "
-                    "compensation, make the step the PIVOT or RETRIABLE, or declare it effect_free",
-                )
+            yield Violation(
+                f"steps[{place}].action",
+                f"names {step.action!r}, which participant {name!r} cannot compensate; give it a "
+                "compensation, make the step the PIVOT or RETRIABLE, or declare it effect_free",
             )
-    return found

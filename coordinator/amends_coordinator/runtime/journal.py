@@ -10,6 +10,7 @@ because a disk was full.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -33,6 +34,10 @@ class Entry(Protocol):
         """What to write. None makes it a barrier: done once everything written before it is durable."""
 
     @property
+    def wanted(self) -> bool:
+        """Whether it may still be written. An entry of a saga that was let go of is failed instead."""
+
+    @property
     def keep(self) -> bool:
         """Whether to keep it, and try again, while the store is unavailable."""
 
@@ -50,7 +55,7 @@ class Journal:
         """Makes a journal on a store; ``observe`` is told the size and the seconds of each commit."""
         self._store = store
         self._observe = observe
-        self._entries: list[Entry] = []
+        self._entries: deque[Entry] = deque()
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -77,7 +82,7 @@ class Journal:
                 self._idle.set()
                 self._work.clear()
                 await self._work.wait()
-            batch, self._entries = self._entries[:MAX_BATCH], self._entries[MAX_BATCH:]
+            batch = self._take()
             appends = [entry.append for entry in batch if entry.append is not None]
             started = loop.time()
             try:
@@ -93,11 +98,23 @@ class Journal:
                 self.trouble = None
             self._tell(batch, conflicts)
 
+    def _take(self) -> list[Entry]:
+        """Takes the next batch from the queue, and fails what must not be written any more."""
+        batch: list[Entry] = []
+        while self._entries and len(batch) < MAX_BATCH:
+            entry = self._entries.popleft()
+            if entry.append is None or entry.wanted:
+                batch.append(entry)
+            else:
+                # It was decided before the saga was lost: its owner may have made room for it (P9).
+                _guard(entry.failed, ConflictError(entry.append.saga_id, entry.append.first_sequence))
+        return batch
+
     def _give_back(self, batch: list[Entry], error: StoreUnavailableError) -> None:
         if self.trouble is None:
             log.error("the store cannot be written: %s", error, extra={"action": "store_unavailable"})
         self.trouble = str(error)
-        self._entries = [entry for entry in batch if entry.keep] + self._entries
+        self._entries.extendleft(entry for entry in reversed(batch) if entry.keep)
         for entry in batch:
             if not entry.keep:
                 _guard(entry.failed, error)

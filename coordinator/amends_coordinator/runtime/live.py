@@ -68,6 +68,11 @@ class Turn:
     waiter: Waiter | None
     state: SagaState  # of the saga after this turn; it may have moved on since
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the saga is still ours to write (P9)."""
+        return self.runtime.live(self.live.saga.id) is self.live
+
     def done(self) -> None:
         """The facts are durable: now what they ask for may happen."""
         self.runtime.turn_is_durable(self)

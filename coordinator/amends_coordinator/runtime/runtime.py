@@ -163,6 +163,7 @@ class Runtime:
         with self.departures() as departed:
             saga = await self.read(saga_id)
         if saga.state.ended:
+            self._doubtful.discard(saga_id)
             return None, saga
         if saga_id in departed:
             return await self.load(saga_id)
@@ -194,6 +195,7 @@ class Runtime:
     def adopt(self, saga: Saga, stimulus: Stimulus) -> Live:
         """Takes a saga that was read from the store into memory, and goes on with it."""
         assert saga.id not in self._live, "a saga has one live object"
+        self._doubtful.discard(saga.id)
         live = self._live[saga.id] = Live(saga, durable_sequence=saga.sequence)
         live.row = (saga.state, saga.needs_attention)
         self.feed(live, stimulus)
@@ -413,6 +415,8 @@ class Runtime:
         current = self._live.get(saga.id) is live
         if turn.append is not None and turn.append.first_sequence == 1:
             if current:
+                # Recovery may have passed the stored saga by, because the one to be started was in its place.
+                self.doubt(saga.id)
                 waiters = [waiter for waiter in live.waiters if waiter is not turn.waiter]
                 self._drop(live, None)
                 for waiter in waiters:
@@ -446,7 +450,7 @@ class Runtime:
         self._drop(live, None)
 
     def doubt(self, saga_id: str) -> None:
-        """Notes an id whose start failed in the store, which may hold it all the same."""
+        """Notes an id whose start failed in the store, which may hold a saga of it that nobody drives."""
         self._doubtful.add(saga_id)
 
     def take_doubtful(self) -> str | None:

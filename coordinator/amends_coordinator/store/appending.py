@@ -74,7 +74,17 @@ def write(
 
 
 def _write_singly(connection: sqlite3.Connection, batch: Sequence[Encoded]) -> list[ConflictError | None]:
-    return [_write_one(connection, append) for append in batch]
+    lost: set[str] = set()
+    conflicts = []
+    for append in batch:
+        # What follows a conflict was decided without knowing of it, and must not be written even where the
+        # other writer's facts have made room for it.
+        fenced = append.saga_id in lost
+        conflict = _conflict(append) if fenced else _write_one(connection, append)
+        if conflict is not None:
+            lost.add(append.saga_id)
+        conflicts.append(conflict)
+    return conflicts
 
 
 def _write_one(connection: sqlite3.Connection, append: Encoded) -> ConflictError | None:
@@ -84,8 +94,12 @@ def _write_one(connection: sqlite3.Connection, append: Encoded) -> ConflictError
     except sqlite3.IntegrityError as error:
         if not is_conflict(error):
             raise
-        return ConflictError(append.saga_id, append.first_sequence)
+        return _conflict(append)
     return None
+
+
+def _conflict(append: Encoded) -> ConflictError:
+    return ConflictError(append.saga_id, append.first_sequence)
 
 
 def _json(value: object) -> str:

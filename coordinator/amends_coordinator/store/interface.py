@@ -98,8 +98,8 @@ class Store(Protocol):
         """Adds facts of many sagas in one transaction, durable when this returns.
 
         Appends of one saga take effect in the order of the batch. Returns, for each append, None or the
-        conflict for which it, and only it, was left out: its first event exists already, or the event before
-        it does not.
+        conflict for which it was left out: its first event exists already, or the event before it does not,
+        or an append of the same saga before it in the batch is left out. Those of other sagas are written.
 
         Raises:
             StoreUnavailableError: nothing of the batch was written.

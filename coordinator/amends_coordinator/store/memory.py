@@ -32,13 +32,21 @@ class MemoryStore:
 
     async def append(self, batch: Sequence[Append]) -> list[ConflictError | None]:
         """See Store.append."""
-        return [self._append(append) for append in batch]
+        lost: set[str] = set()  # nothing that follows a conflict is written
+        conflicts = []
+        for append in batch:
+            fenced = append.saga_id in lost
+            conflict = _conflict(append) if fenced else self._append(append)
+            if conflict is not None:
+                lost.add(append.saga_id)
+            conflicts.append(conflict)
+        return conflicts
 
     def _append(self, append: Append) -> ConflictError | None:
         assert append.facts, "a row changes only together with facts, which carry the fence"
         assert append.row is not None or append.first_sequence > 1, "a new saga has a row"
         if append.first_sequence != len(self._logs.get(append.saga_id, ())) + 1:
-            return ConflictError(append.saga_id, append.first_sequence)
+            return _conflict(append)
         log = self._logs.setdefault(append.saga_id, [])
         for sequence, fact in enumerate(append.facts, start=append.first_sequence):
             log.append(Event(sequence, append.time, fact))
@@ -145,6 +153,10 @@ class MemoryStore:
         """See Store.list_definitions."""
         names = sorted(name for name in self._definitions if name > after_name)[:limit]
         return [self._definitions[name][-1] for name in names]
+
+
+def _conflict(append: Append) -> ConflictError:
+    return ConflictError(append.saga_id, append.first_sequence)
 
 
 def _place(row: SagaRow) -> tuple[float, str]:
