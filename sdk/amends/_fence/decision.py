@@ -7,11 +7,15 @@
 | Try        | TRIED or REJECTED, same input    | REPEAT                                            |
 | Try        | those three, other input         | REFUSE_REUSE                                      |
 | Try        | COMPENSATED or TOMBSTONE         | REFUSE_LATE                                       |
-| Compensate | none                             | BURY                                              |
+| Compensate | none                             | BURY; with a result of the Try: REFUSE_LOST       |
 | Compensate | TRIED or INTENDED                | UNDO; another action than was tried: REFUSE_REUSE |
 | Compensate | REJECTED, COMPENSATED, TOMBSTONE | CONFIRM                                           |
 
 The same input means the same action, payload type and payload bytes: a key names one deed for ever.
+
+A Compensate that brings a result without a row to it tells that the Try took effect here, and that the fence
+has forgotten: its retention ran out, or an older copy of the database was restored. Nobody may then take the
+effect for gone.
 
 An INTENDED row gets an answer where a later attempt was rejected: that says nothing of what an earlier one
 did outside the database, so the step stays as unsettled as it was, and a Compensate undoes it.
@@ -69,6 +73,8 @@ class Deed(enum.Enum):
     """Remember a TOMBSTONE, and answer compensated."""
     UNDO = enum.auto()
     """Run the compensation's handler."""
+    REFUSE_LOST = enum.auto()
+    """Refuse the Compensate: there was an effect, and the fence has forgotten it."""
     CONFIRM = enum.auto()
     """Answer compensated."""
 
@@ -102,10 +108,13 @@ def decide_try(row: Row | None, action: str, input_hash: bytes) -> Deed:
     return Deed.REPEAT if row.state is State.INTENDED and row.answer else deed
 
 
-def decide_compensate(row: Row | None, action: str) -> Deed:
-    """Says what is to be done about a Compensate. Its input is not compared: the Try has settled that."""
+def decide_compensate(row: Row | None, action: str, *, has_result: bool) -> Deed:
+    """Says what is to be done about a Compensate, with or without the result of its Try.
+
+    Its input is not compared: the Try has settled that.
+    """
     if row is None:
-        return ON_COMPENSATE[None]
+        return Deed.REFUSE_LOST if has_result else ON_COMPENSATE[None]
     deed = ON_COMPENSATE[row.state]
     if deed is Deed.UNDO and row.action != action:
         return Deed.REFUSE_REUSE

@@ -112,11 +112,15 @@ def _prepare_try(ledger: Ledger, call: Call) -> Work | Response:
 
 def _prepare_compensate(ledger: Ledger, call: Call) -> Work | Response:
     row = ledger.get(call.key)
-    deed = decide_compensate(row, call.action.name)
+    has_result = isinstance(call.request, pb.CompensateRequest) and call.request.HasField("result")
+    deed = decide_compensate(row, call.action.name, has_result=has_result)
     if deed is Deed.UNDO and row is not None:
         return _prepare_undo(call, row)
     if deed is Deed.BURY:
         ledger.put(call.key, Row(State.TOMBSTONE, call.action.name, b"", b""))
+    if deed is Deed.REFUSE_LOST:
+        _log.error("the fence has forgotten a step that is to be compensated", extra=log_fields(call))
+        return _refused("FENCE_LOST", "the step took effect, and its fence has forgotten it")
     if deed is Deed.REFUSE_REUSE:
         raise faults.key_reused(*call.key)
     return COMPENSATED
@@ -124,12 +128,13 @@ def _prepare_compensate(ledger: Ledger, call: Call) -> Work | Response:
 
 def _prepare_undo(call: Call, row: Row) -> Work | Response:
     if call.action.compensation is None:
-        message = f"action {call.action.name!r} has no compensation"
-        return pb.CompensateResponse(
-            refused=pb.CompensateResponse.Refused(reason="NOT_COMPENSATABLE", message=message)
-        )
+        return _refused("NOT_COMPENSATABLE", f"action {call.action.name!r} has no compensation")
     payloads = (_decoded_input(call), _stored_result(call, row))
     return Work(call.action.compensation, payloads, row.input_hash, row)
+
+
+def _refused(reason: str, message: str) -> Response:
+    return pb.CompensateResponse(refused=pb.CompensateResponse.Refused(reason=reason, message=message))
 
 
 def _decoded_input(call: Call) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 import pytest
 
 from amends import Fault, Pending, Refused, Rejected
+from amends._participant.retention import sweep
 from tests.sdk.participant.calls import compensate_request, try_request
 from tests.sdk.participant.conftest import Shop
 
@@ -81,6 +84,21 @@ async def test_p5_a_compensate_without_a_try_succeeds_and_runs_nothing(shop: Sho
     response = await shop.participant.handle_compensate(compensate_request())
     assert response.WhichOneof("outcome") == "compensated"
     assert shop.compensated == []
+
+
+async def test_p3_a_compensate_of_a_step_that_the_fence_has_forgotten_is_refused(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The result tells that there was an effect: to confirm would be to leave it."""
+    tried = await shop.participant.handle_try(try_request())
+    await sweep(shop.participant._engine._gatherer, time.time() + 10)  # type: ignore[union-attr]
+    undo = compensate_request()
+    undo.result.CopyFrom(tried.succeeded.result)
+    for _ in range(2):
+        response = await shop.participant.handle_compensate(undo)
+        assert response.refused.reason == "FENCE_LOST"
+    assert shop.compensated == []
+    assert caplog.records[0].__dict__["saga_id"] == "s1"
 
 
 async def test_a_compensate_of_a_tried_step_runs_with_the_stored_result(shop: Shop) -> None:
