@@ -21,6 +21,7 @@ from amends_coordinator.runtime.errors import (
     ExistsInStoreError,
     InvalidRequestError,
     NotFoundError,
+    OverloadedError,
     RequestError,
 )
 from amends_coordinator.runtime.live import Waiter
@@ -35,6 +36,15 @@ MAX_TRACEPARENT = 128
 """Characters of a traceparent: the present version has 55, and a later one may add to it."""
 
 
+MAX_ADMITTING = 1_000
+"""Starts that wait for their definition to be found and admitted: they are not sagas yet, so the room for
+those does not bound them, and each holds its request, of up to some megabytes."""
+
+ADMITTING_DELAY = 1.0
+"""Seconds after which a client that was turned away should come again: a participant has that long to
+describe itself."""
+
+
 class Starter:
     """Accepts starts, and tells of each once it is durable or, where it waits, once it has ended."""
 
@@ -45,6 +55,7 @@ class Starter:
         self._registry = registry
         self._spans = spans
         self._tasks: set[asyncio.Task[None]] = set()
+        self.admitting = 0  # starts that wait for their definition
 
     def begin(
         self,
@@ -72,8 +83,25 @@ class Starter:
         definition = start.definition or self._registry.newest(start.definition_name)
         if definition is not None and self._admission.knows(definition):
             launch.go(definition)
+        elif self.admitting >= MAX_ADMITTING:
+            launch.failed(
+                OverloadedError(
+                    "TOO_MANY_STARTS",
+                    f"{self.admitting} starts wait for their definition to be admitted",
+                    ADMITTING_DELAY,
+                )
+            )
         else:
-            self.spawn(launch.go_slowly())
+            self.admitting += 1
+            self.spawn(self._start_slowly(launch))
+
+    async def _start_slowly(self, launch: "_Launch") -> None:
+        try:
+            definition = await launch.admitted()
+        finally:
+            self.admitting -= 1
+        if definition is not None:
+            launch.go(definition)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs what has to wait; the task is ours to end."""
@@ -179,8 +207,8 @@ class _Launch:
         except RequestError as error:
             self.failed(error)
 
-    async def go_slowly(self) -> None:
-        """Starts the saga once its definition is found and admitted."""
+    async def admitted(self) -> Definition | None:
+        """Finds and admits the definition; None if the caller is answered without it."""
         try:
             definition = await self._starter.find(self.start)
             try:
@@ -188,11 +216,11 @@ class _Launch:
             except InvalidRequestError as error:
                 self.fact = self._starter.fact(self.start, definition, self._traceparent)
                 await self._join(error)
-                return
+                return None
         except Exception as error:  # the RPC's status tells the foreseen from the unforeseen
             self.failed(error)
-            return
-        self.go(definition)
+            return None
+        return definition
 
     def told(self, saga: Saga) -> None:
         """Answers with the saga."""
