@@ -55,6 +55,7 @@ class FaultyStore(MemoryStore):
         self.open.set()
         self.failing = False  # appends write nothing, and say so
         self.lying = False  # appends write everything, and say that they did not
+        self.poison: bytes | None = None  # appends with this in a payload raise what no store should
         self.reading_fails = False
         self.sleeping_fails = False
         self.removing_fails = False
@@ -83,6 +84,8 @@ class FaultyStore(MemoryStore):
             self.open.clear()
         if self.failing:
             raise StoreUnavailableError("the disk is full")
+        if self.poison is not None and self.poison in repr(batch).encode():
+            raise ValueError("a mistake of ours")
         conflicts = await super().append(batch)
         self.batches.append(list(batch))
         if self.lying:

@@ -6,8 +6,10 @@ import logging
 import pytest
 
 from amends_coordinator.core import machine
+from amends_coordinator.core.outcomes import Succeeded
+from amends_coordinator.core.values import Payload
 from amends_coordinator.runtime.errors import UnavailableError
-from amends_coordinator.runtime.journal import RETRY_DELAY, Journal
+from amends_coordinator.runtime.journal import MAX_BATCH_BYTES, RETRY_DELAY, Journal
 from amends_coordinator.store.interface import Append, StoreError
 from tests.runtime.runtime_world import FAR, HOLD, REJECTED, SUCCEEDED, World, order, parallel, step, world
 from tests.runtime.virtual_time import in_virtual_time
@@ -272,6 +274,7 @@ class _Entry:
     """An entry whose callback raises, or notes that it was called."""
 
     keep = wanted = True
+    weight = 0
 
     def __init__(self, w: World, done: list[str], broken: bool) -> None:
         self.append: Append | None = None
@@ -298,6 +301,51 @@ async def test_a_callback_that_raises_does_not_stop_the_journal() -> None:
             await w.runtime.journal.until_idle()
             assert done == ["told"]
             await w.run("a")
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@in_virtual_time
+async def test_a_commit_is_bounded_in_bytes() -> None:
+    """Large inputs that gather during a commit go into several; one that alone is too large is written."""
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        w.store.open.clear()
+        w.start("first")
+        await w.until(lambda: w.store.begun)
+        third = Payload("text", bytes(MAX_BATCH_BYTES // 3))
+        others = [w.start(f"third-{number}", input=third) for number in range(3)]
+        others += [w.start("whole", input=Payload("text", bytes(MAX_BATCH_BYTES)))]
+        w.store.open.set()
+        for each in others:
+            await each.answer
+        assert [len(batch) for batch in w.store.batches] == [1, 2, 1, 1]
+
+
+@in_virtual_time
+async def test_what_the_store_chokes_on_fails_alone() -> None:
+    """A start and a result that the store cannot take: their sagas are let go of, and all others go on."""
+    logging.disable(logging.ERROR)
+    try:
+        async with world() as w:
+            w.shop.script["reserve"] = HOLD
+            running = [w.start(saga_id, until_end=True) for saga_id in ("x", "poisoned", "y")]
+            await w.until(lambda: len(w.shop.held) == 3)
+            w.store.poison = b"poison"
+            w.store.open.clear()
+            blocked = w.start("blocked")  # so that what follows goes into one commit
+            await w.quiet()
+            odd = w.start("odd", input=Payload("text", b"poison"))
+            for outcome in (SUCCEEDED, Succeeded(Payload("text", b"poison")), SUCCEEDED):
+                w.shop.answer(outcome)
+            w.store.open.set()
+            await blocked.answer
+            assert isinstance(await odd.error(), UnavailableError)
+            assert isinstance(await running[1].error(), UnavailableError)
+            for each in (running[0], running[2]):
+                assert (await each.answer).state.name == "COMPLETED"
+            assert w.store.facts("poisoned") == ["SagaStarted"]
+            assert w.runtime.live("poisoned") is None
     finally:
         logging.disable(logging.NOTSET)
 

@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 1_024
 """Appends of one commit. Beyond this a commit saves nothing more and only delays those who wait for it."""
 
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+"""Bytes of one commit, by the weight of its entries: those who wait for it wait a moment, and the store is
+never handed more than it can take in one piece. An entry that alone weighs more is a batch by itself."""
+
 RETRY_DELAY = 0.25
 """Seconds between attempts to write to a store that fails: soon enough for whoever waits, rare enough for
 a disk that is full."""
@@ -32,6 +36,10 @@ class Entry(Protocol):
     @property
     def append(self) -> Append | None:
         """What to write. None makes it a barrier: done once everything written before it is durable."""
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes there are to write."""
 
     @property
     def wanted(self) -> bool:
@@ -57,6 +65,7 @@ class Journal:
         self._observe = observe
         self._entries: deque[Entry] = deque()
         self._work = asyncio.Event()
+        self._singly = 0  # batches to come that hold one entry only
         self._idle = asyncio.Event()
         self._idle.set()
         self.trouble: str | None = None  # why the store cannot be written at the moment
@@ -91,6 +100,9 @@ class Journal:
                 self._give_back(batch, error)
                 await asyncio.sleep(RETRY_DELAY)
                 continue
+            except Exception as error:  # a mistake of ours, or a limit of the store
+                self._isolate(batch, error)
+                continue
             if appends:
                 self._observe(len(appends), loop.time() - started)
             if self.trouble is not None:
@@ -101,7 +113,13 @@ class Journal:
     def _take(self) -> list[Entry]:
         """Takes the next batch from the queue, and fails what must not be written any more."""
         batch: list[Entry] = []
-        while self._entries and len(batch) < MAX_BATCH:
+        weight, most = 0, MAX_BATCH
+        if self._singly:
+            self._singly, most = self._singly - 1, 1
+        while self._entries and len(batch) < most:
+            weight += self._entries[0].weight
+            if batch and weight > MAX_BATCH_BYTES:
+                break
             entry = self._entries.popleft()
             if entry.append is None or entry.wanted:
                 batch.append(entry)
@@ -118,6 +136,18 @@ class Journal:
         for entry in batch:
             if not entry.keep:
                 _guard(entry.failed, error)
+
+    def _isolate(self, batch: list[Entry], error: Exception) -> None:
+        """Has a batch that the store choked on written entry by entry, so that only the culprit fails."""
+        if len(batch) > 1:
+            log.warning(
+                "a commit failed; writing it entry by entry: %r", error, extra={"action": "batch_failed"}
+            )
+            self._entries.extendleft(reversed(batch))
+            self._singly = len(batch)
+            return
+        log.error("the store cannot take an entry", exc_info=error, extra={"action": "internal_error"})
+        _guard(batch[0].failed, StoreError(f"the store cannot take it: {error!r}"))
 
     def _tell(self, batch: list[Entry], conflicts: Iterable[ConflictError | None]) -> None:
         found = iter(conflicts)

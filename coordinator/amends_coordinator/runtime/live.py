@@ -66,6 +66,7 @@ class Turn:
     append: Append | None
     keep: bool
     waiter: Waiter | None
+    weight: int  # bytes, about
     state: SagaState  # of the saga after this turn; it may have moved on since
 
     @property

@@ -32,6 +32,7 @@ from amends_coordinator.runtime.live import Live, Turn, Waiter, saga_fields
 from amends_coordinator.runtime.metrics import Metrics
 from amends_coordinator.runtime.room import check_room
 from amends_coordinator.runtime.sameness import difference
+from amends_coordinator.runtime.weight import weigh
 from amends_coordinator.store.interface import Append, ConflictError, SagaRow, Store, StoreError
 from amends_coordinator.timers import Timers
 
@@ -288,7 +289,7 @@ class Runtime:
                 facts=decision.facts,
                 row=self._changed_row(live),
             )
-        turn = Turn(self, live, decision, append, keep, waiter, saga.state)
+        turn = Turn(self, live, decision, append, keep, waiter, weigh(decision.facts), saga.state)
         if append is None and live.unwritten == 0:
             self._carry_out(turn)
         else:
@@ -405,6 +406,15 @@ class Runtime:
         if starting and self._live.get(live.saga.id) is live:
             # The store says that nothing was written. Should it be wrong, the saga must not stay unowned.
             self.doubt(live.saga.id)
+            self._drop(live, store_unavailable(str(error)))
+        elif turn.keep and turn.append is not None and self._live.get(live.saga.id) is live:
+            # It will never be written, and nothing that follows can be. The saga is as the disk has it.
+            log.error(
+                "saga %s cannot go on: %s",
+                live.saga.id,
+                error,
+                extra={"action": "saga_lost", **saga_fields(live.saga)},
+            )
             self._drop(live, store_unavailable(str(error)))
         if turn.waiter is not None and not turn.waiter.until_end:
             turn.waiter.failed(store_unavailable(str(error)))
