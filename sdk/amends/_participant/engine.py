@@ -81,6 +81,10 @@ class Engine:
         self.submit([Incoming(request, timeout, resolver(waiter), tracing.current())])
         return await waiter
 
+    async def ended(self) -> None:
+        """Waits until no calls are answered any more: after `close`, or because something went very wrong."""
+        await self._gatherer.ended()
+
     async def close(self, grace: float) -> None:
         """Answers what was taken in, and closes the fence; external handlers get at most `grace` seconds."""
         self._sweeper.cancel()

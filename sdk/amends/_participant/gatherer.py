@@ -60,13 +60,30 @@ class Gatherer:
         async with self._transaction:
             return await self._fence.run(work)
 
+    async def ended(self) -> None:
+        """Waits until nothing more is answered: after `close`, or because something went very wrong."""
+        await asyncio.wait([self._task])
+
     async def close(self) -> None:
         """Answers what waits, takes nothing more, and ends."""
         self._closing = True
         self._wake.set()
-        await self._task
+        await self.ended()
 
     async def _run(self) -> None:
+        try:
+            await self._gather()
+        except BaseException:
+            _log.critical("the participant cannot answer calls any more", exc_info=True)
+            raise
+        finally:
+            # Whoever waits, or comes later, is told so: without this task nobody else would ever answer.
+            self._closing = True
+            for queue in (self._plain, self._async):
+                while queue:
+                    queue.popleft().on_answer(faults.stopping())
+
+    async def _gather(self) -> None:
         while not self._closing or self._plain or self._async:
             if not self._plain and not self._async:
                 self._wake.clear()
@@ -84,6 +101,10 @@ class Gatherer:
         except Exception:
             _log.exception("a batch of %d calls failed", len(calls))
             _fail(calls)
+        except BaseException:
+            _fail(calls)
+            _answer(calls)
+            raise
         _answer(calls)
 
     async def _async_batch(self) -> None:
@@ -96,6 +117,10 @@ class Gatherer:
         except Exception:
             _log.exception("a batch of %d calls failed", len(calls))
             _fail(calls)
+        except BaseException:
+            _fail(calls)
+            _answer(calls)
+            raise
         self._async.extendleft(reversed(calls[done:]))
         _answer(calls[:done])
 

@@ -46,7 +46,9 @@ def invoke(call: Call, work: Work, db: object) -> Response:
         with within(call.trace):
             value = work.handler.function(*work.payloads, _context_of(call, db))
         return _response_to_value(call, value)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return _response_to_error(call, error)
 
 
@@ -63,7 +65,9 @@ async def invoke_async(call: Call, work: Work, db: object, patience: float | Non
         if task is not None and task.cancelling():
             raise
         return _response_to_error(call, error)  # something that the handler waited for was cancelled
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, GeneratorExit):  # the program ends, or its event loop has
+        raise
+    except BaseException as error:
         if bound.expired():
             _log.warning("the handler took longer than it may", extra=log_fields(call))
             raise faults.deadline_passed() from error

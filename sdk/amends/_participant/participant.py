@@ -143,7 +143,7 @@ class Participant:
         Exports spans where the standard OTEL_* variables ask for it and the extra `tracing` is installed.
 
         Prints where it listens to standard output. If it cannot start it says why, in one line, and exits
-        with status 1.
+        with status 1; likewise if something keeps it from answering calls later on.
 
         Args:
             address: where to listen, such as "0.0.0.0:50052"; port 0 takes any free one.
@@ -258,8 +258,14 @@ class Participant:
             loop.add_signal_handler(number, stopped.set)
         port = await self.start(address, tls=tls)
         print(f"{self.name}: listening on {address.rpartition(':')[0]}:{port}", flush=True)  # noqa: T201
-        await stopped.wait()
+        told = asyncio.create_task(stopped.wait())
+        broken = asyncio.create_task(self._opened().ended())
+        await asyncio.wait([told, broken], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
         await self.stop(grace)
+        await broken
+        if not stopped.is_set():
+            raise StartError("stopped, since it could not answer calls any more; its log tells why")
 
 
 def _fence_at(store: str, schema: str) -> Fence:

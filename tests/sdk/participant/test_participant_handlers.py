@@ -126,15 +126,62 @@ async def test_a_result_that_does_not_fit_its_annotation_fails_the_handler(
     assert failure.value.reason == "HANDLER_FAILED"
 
 
-async def test_a_handler_that_exits_fails_like_any_other(memory: Participant) -> None:
-    @memory.action(name="act")
+class Odd(BaseException):
+    """No Exception, and nothing of Python's own either."""
+
+
+@pytest.mark.parametrize(
+    "raised", [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), Odd()], ids=repr
+)
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize("store", ["memory:", "sqlite"])
+async def test_whatever_a_handler_raises_fails_its_own_call_only(
+    raised: BaseException, external: bool, store: str, db_path: Path
+) -> None:
+    shop = Participant("shop", store=f"sqlite:///{db_path}" if store == "sqlite" else store)
+
+    @shop.action(name="act", external=external)
     def act(order: Json, ctx: Context) -> None:
-        raise SystemExit(3)
+        if ctx.saga_id == "odd":
+            raise raised
+
+    async with shop:
+        for _ in range(2):
+            with pytest.raises(Fault) as failure:
+                await shop.handle_try(try_request(saga="odd"))
+            assert failure.value.reason == "HANDLER_FAILED"
+        assert (await shop.handle_try(try_request())).HasField("succeeded")
+
+
+async def test_an_odd_exception_of_an_async_handler_is_its_failure(memory: Participant) -> None:
+    @memory.action(name="act")
+    async def act(order: Json, ctx: Context) -> None:
+        raise Odd
 
     async with memory:
-        with pytest.raises(Fault) as failure:
-            await memory.handle_try(try_request())
-    assert failure.value.reason == "HANDLER_FAILED"
+        for _ in range(2):
+            with pytest.raises(Fault) as failure:
+                await memory.handle_try(try_request())
+            assert failure.value.reason == "HANDLER_FAILED"
+
+
+@pytest.mark.parametrize("action", ["plain", "waiting"])
+async def test_calls_are_failed_and_do_not_hang_when_the_gatherer_dies(
+    ledger: Participant, action: str
+) -> None:
+    @ledger.action(name="killer")
+    async def killer(order: Json, ctx: Context) -> None:
+        for task in asyncio.all_tasks():
+            if task.get_name() == "amends gatherer":
+                task.cancel()
+        await asyncio.sleep(0)
+
+    requests = [try_request(action="killer"), try_request(saga="s2", action=action)]
+    first = outcomes(await ledger.handle_batch(exchange_of(*requests)))
+    assert "failed" in first[0]
+    with pytest.raises(Fault) as failure:
+        await ledger.handle_try(try_request(saga="s3", action=action))
+    assert failure.value.reason == "STOPPING"
 
 
 @pytest.fixture

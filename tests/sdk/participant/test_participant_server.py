@@ -21,11 +21,15 @@ from tests.sdk.participant.calls import try_request
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 PROGRAM = """
-import sys
+import asyncio, sys
 from amends import Context, Participant
 shop = Participant("shop", store=sys.argv[2])
 @shop.action
 def act(order: dict, ctx: Context) -> None: ...
+@shop.action
+async def kill(order: dict, ctx: Context) -> None:
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
 shop.serve(sys.argv[1])
 """
 
@@ -136,6 +140,19 @@ def test_serve_says_where_it_listens_and_ends_on_a_signal(number: int, tmp_path:
         os.kill(process.pid, number)
         assert process.wait(20) == 0
         assert process.stderr.read() == ""
+
+
+async def test_serve_exits_with_an_error_when_it_cannot_answer_any_more(tmp_path: Path) -> None:
+    with serve("127.0.0.1:0", f"sqlite:///{tmp_path / 'shop.db'}") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        port = process.stdout.readline().strip().rpartition(":")[2]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = participant_pb2_grpc.ParticipantStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await stub.Try(try_request(action="kill"))  # type: ignore[misc]
+        assert process.wait(20) == 1
+        assert "shop: stopped, since it could not answer calls any more" in process.stderr.read()
 
 
 async def test_serve_on_a_port_in_use_says_so_in_one_line(participant: Participant) -> None:
