@@ -209,7 +209,14 @@ def pending(seconds: float | None) -> pb.Pending:
     return made
 
 
-PENDING = [(None, 1.0), (0.0, 1.0), (-3.0, 1.0), (2.5, 2.5), (1e9, reading.MAX_RETRY_AFTER)]
+PENDING = [
+    (None, 1.0),
+    (0.0, 1.0),
+    (-3.0, 1.0),
+    (0.001, reading.MIN_PENDING),
+    (2.5, 2.5),
+    (1e9, reading.MAX_RETRY_AFTER),
+]
 
 
 def succeeded(size: int) -> pb.TryResponse:

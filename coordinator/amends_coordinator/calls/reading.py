@@ -59,6 +59,10 @@ MAX_WORDS = 1_024
 MAX_METADATA = 64
 """Entries kept of a rejection's metadata, as many as a saga has labels."""
 
+MIN_PENDING = 0.05
+"""Seconds before a pending step is asked again at the least: every time is a call and a commit, and a slip of
+units must not keep the coordinator busy with one saga. Nothing that is pending needs more."""
+
 MAX_RETRY_AFTER = 86_400.0
 """Seconds that a participant may ask to be left alone; a day, so that a slip of units cannot bury a saga."""
 
@@ -162,7 +166,7 @@ def _bounded(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _read_pending(pending: pb.Pending) -> Pending:
     wait = duration_from_proto(pending.retry_after) if pending.HasField("retry_after") else 0.0
-    return Pending(min(wait, MAX_RETRY_AFTER) if wait > 0 else limits.DEFAULT_PENDING)
+    return Pending(min(max(wait, MIN_PENDING), MAX_RETRY_AFTER) if wait > 0 else limits.DEFAULT_PENDING)
 
 
 def _read_details(

@@ -229,7 +229,9 @@ class Pending(_message.Message):
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
-        """Sets how long to wait before asking again. Unset or not above zero: one second."""
+        """Sets how long to wait before asking again, from 50 milliseconds to a day; what lies outside is taken
+        as the nearer of the two. Unset or not above zero: one second.
+        """
 
     def __init__(
         self,
