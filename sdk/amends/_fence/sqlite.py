@@ -95,6 +95,10 @@ class SqliteLedger:
 
     A handler shares the connection, and must not end the transaction that others are part of. An
     authorizer therefore refuses to prepare COMMIT, ROLLBACK, BEGIN, ATTACH and DETACH for it.
+
+    SQL can end it all the same, by OR ROLLBACK or RAISE(ROLLBACK). The isolation level then has sqlite3 begin
+    another before the next INSERT, UPDATE, DELETE or REPLACE, which the authorizer refuses too: otherwise a
+    handler that goes on would have its effect committed at once, without a fence.
     """
 
     def __init__(self, connection: sqlite3.Connection, now: Callable[[], float] = time.time) -> None:
@@ -102,6 +106,7 @@ class SqliteLedger:
         self._now = now
         self._staged: dict[Key, Row] = {}
         self._ours = False
+        connection.isolation_level = "DEFERRED"
         connection.set_authorizer(self._authorize)
 
     def begin(self) -> None:

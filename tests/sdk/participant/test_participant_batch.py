@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -206,6 +207,36 @@ async def test_a_handler_that_breaks_the_transaction_fails_alone(
     assert [found[n] for n in (0, 1, 3)] == ["succeeded"] * 3
     assert "log tells" in found[2]
     assert sorted(saga for saga, _, _ in effects(db_path)) == ["s0", "s1", "s3"]
+
+
+@pytest.mark.parametrize("action", ["stubborn", "stubborn-waiting"])
+async def test_p4_a_handler_that_writes_on_after_a_rollback_has_no_effect(
+    rogue: Participant, action: str, db_path: Path
+) -> None:
+    """What it writes then would be committed at once, without a fence, and again by every attempt."""
+    rolls_back = "INSERT OR ROLLBACK INTO effects (id, saga, step, deed) VALUES (1, NULL, '', '')"
+
+    @rogue.action(name="stubborn")
+    def stubborn(order: Json, ctx: Context) -> None:
+        with suppress(sqlite3.IntegrityError):
+            ctx.db.execute(rolls_back)
+        ctx.db.execute(INSERT, (ctx.saga_id, ctx.step, "stubborn"))
+
+    @rogue.action(name="stubborn-waiting")
+    async def stubborn_waiting(order: Json, ctx: Context) -> None:
+        with suppress(sqlite3.IntegrityError):
+            await ctx.db.execute(rolls_back)
+        await ctx.db.execute(INSERT, (ctx.saga_id, ctx.step, "stubborn"))
+
+    kind = "waiting" if action == "stubborn-waiting" else "plain"
+    requests = [try_request(saga=f"s{n}", action=action if n == 1 else kind) for n in range(3)]
+    async with rogue:
+        for _ in range(2):
+            found = outcomes(await rogue.handle_batch(exchange_of(*requests)))
+            assert [found[n] for n in (0, 2)] == ["succeeded"] * 2
+            assert "log tells" in found[1]
+    assert sorted(saga for saga, _, _ in effects(db_path)) == ["s0", "s2"]
+    assert sorted(fence_rows(db_path)) == [("s0", "a"), ("s2", "a")]
 
 
 @pytest.mark.parametrize("sql", ["COMMIT", "ROLLBACK", "END", "BEGIN", "ATTACH ':memory:' AS other"])
