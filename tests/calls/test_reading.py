@@ -209,6 +209,16 @@ def pending(seconds: float | None) -> pb.Pending:
     return made
 
 
+def test_a_type_that_is_too_long_leaves_the_try_unknown() -> None:
+    """Like a result that is too large: the effect may be there, but the log does not take this."""
+    longest = pb.TryResponse(succeeded={"result": any_pb2.Any(type_url="t" * reading.MAX_TYPE_URL)})
+    assert isinstance(reading.read_try(longest), Succeeded)
+    longer = pb.TryResponse(succeeded={"result": any_pb2.Any(type_url="t" * (reading.MAX_TYPE_URL + 1))})
+    outcome = reading.read_try(longer)
+    assert isinstance(outcome, Unknown)
+    assert "type has 513 characters" in outcome.message
+
+
 PENDING = [
     (None, 1.0),
     (0.0, 1.0),

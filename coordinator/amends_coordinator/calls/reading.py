@@ -50,6 +50,9 @@ DEFINITE = frozenset(
 MAX_PAYLOAD = 1 << 20
 """Bytes of a result: larger ones belong in a store of their own, with a reference in the saga."""
 
+MAX_TYPE_URL = 512
+"""Characters of a result's type, as many as an input's may have: it goes where the result goes."""
+
 MAX_REASON = 63
 """Characters kept of a participant's reason: as many as google.rpc.ErrorInfo allows."""
 
@@ -76,6 +79,9 @@ def read_try(response: pb.TryResponse | None) -> Outcome:
         succeeded = response.succeeded
         if not succeeded.HasField("result"):
             return Succeeded(None)
+        if len(succeeded.result.type_url) > MAX_TYPE_URL:
+            length = len(succeeded.result.type_url)
+            return _broken(f"a result whose type has {length} characters; the limit is {MAX_TYPE_URL}")
         if len(succeeded.result.value) > MAX_PAYLOAD:
             return _broken(f"a result of {len(succeeded.result.value)} bytes; the limit is {MAX_PAYLOAD}")
         return Succeeded(payload_from_proto(succeeded.result))

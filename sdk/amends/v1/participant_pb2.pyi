@@ -118,7 +118,7 @@ class TryResponse(_message.Message):
         @_builtins.property
         def result(self) -> _any_pb2.Any:
             """Carries what the step brought forth, for later steps and for its own compensation. May be
-            unset. At most 1 MiB.
+            unset. At most 1 MiB, with a type_url of at most 512 characters.
             """
 
         def __init__(
