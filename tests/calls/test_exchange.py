@@ -202,6 +202,59 @@ async def test_a_mistake_of_ours_costs_one_stream(
     assert await rig.call("second") == Succeeded(None)
 
 
+async def test_a_mistake_of_ours_while_writing_costs_one_stream(
+    serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call is unknown at once, and those behind it go on the next stream instead of waiting for ever."""
+    fill = exchange.fill_try
+
+    def fail_once(request: pb.TryRequest, attempt: Attempt) -> None:
+        if attempt.saga.id == "first":
+            raise RuntimeError("a mistake of ours")
+        fill(request, attempt)
+
+    monkeypatch.setattr(exchange, "fill_try", fail_once)
+    server = await serve()
+    rig = connect(server)
+    _, first = rig.submit("first")
+    _, second = rig.submit("second")
+    outcome = await within(first)
+    assert isinstance(outcome, Unknown)
+    assert outcome.message.endswith("failed to write to it; its log says how")
+    assert await within(second) == Succeeded(None)
+    assert "a mistake of ours" in caplog.text
+    assert (rig.participant.in_flight, server.streams) == (0, 2)
+
+
+async def test_a_call_that_ended_while_it_waited_for_the_next_message_is_not_sent(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was no room for it in the last message, and its time ran out while that was written."""
+    monkeypatch.setattr(exchange, "MAX_REQUEST", 1_500)
+    server = await serve()
+    rig = connect(server)
+    sender = rig.participant._exchange
+    assert sender is not None
+    gather = sender._gather
+    ended: list[Attempt] = []
+
+    def gather_late() -> pb.ExchangeRequest | None:
+        request = gather()
+        if sender._carried is not None and not ended:
+            ended.append(second)
+            rig.participant._expire(second)
+        return request
+
+    monkeypatch.setattr(sender, "_gather", gather_late)
+    _, first = rig.submit("first", input=b"x" * 1_000)
+    second, late = rig.submit("second", input=b"x" * 1_000)
+    _, third = rig.submit("third")
+    assert await within(first) == await within(third) == Succeeded(None)
+    assert isinstance(await within(late), Unknown)
+    assert ended == [second]
+    assert [call.try_request.saga_id for call in server.calls] == ["first", "third"]
+
+
 async def test_each_direction_has_its_request(serve: Serve, connect: Connect) -> None:
     """A Try stands for a Try, a Compensate for a Compensate, and numbers are unique within the stream."""
     server = await serve()

@@ -6,6 +6,7 @@ for a batch, and under load the batches grow by themselves.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
@@ -24,6 +25,8 @@ from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.values import Direction
 from amends_coordinator.timers import Timers
 
+log = logging.getLogger(__name__)
+
 MAX_CALLS = 64
 """Calls of one message: beyond this, batching saves nothing more and only delays the first reply."""
 
@@ -36,6 +39,8 @@ WRITE_PATIENCE = 10.0
 PROBE_TIMEOUT = 1.0
 """Seconds in which a participant without Exchange says so; to one that has it nothing is sent meanwhile."""
 
+_STOPPED_READING = "the participant stopped reading"
+_FAILED_TO_WRITE = "the coordinator failed to write to it; its log says how"
 _GARBLED = "the participant sent bytes that are no ExchangeResponse"
 
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.ExchangeRequest, pb.ExchangeResponse]"
@@ -79,7 +84,7 @@ class Exchange:
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
-        self._given_up = False  # the present stream, by us
+        self._given_up = ""  # why we ended the present stream, if we did
         self._numbers = 0
         self._sent: dict[int, Attempt] = {}  # sent on the present stream and not answered yet
         self._carried: pb.ExchangeRequest | None = (
@@ -117,9 +122,10 @@ class Exchange:
 
     async def _use_stream(self) -> tuple[status_pb2.Status, bool]:
         """Writes and reads until the stream ends; tells its status, and whether it ever answered."""
-        self._given_up = False
+        self._given_up = ""
         stream = self._stub.Exchange()
         writer = asyncio.create_task(self._write(stream))
+        writer.add_done_callback(partial(self._writer_ended, stream))
         answered = False
         try:
             async for response in stream:
@@ -135,7 +141,7 @@ class Exchange:
         except asyncio.CancelledError:
             if not self._given_up:
                 raise
-            message = "the participant stopped reading"
+            message = self._given_up
         finally:
             stream.cancel()
             writer.cancel()
@@ -171,33 +177,49 @@ class Exchange:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            patience = self._timers.at(self._timers.now() + WRITE_PATIENCE, partial(self._give_up, stream))
+            patience = self._timers.at(
+                self._timers.now() + WRITE_PATIENCE, partial(self._give_up, stream, _STOPPED_READING)
+            )
             try:
                 await stream.write(request)
             finally:
                 patience.cancel()
 
-    def _give_up(self, stream: Stream) -> None:
+    def _writer_ended(self, stream: Stream, writer: "asyncio.Task[None]") -> None:
+        """Ends a stream on which nobody writes any more, unless the stream ended first."""
+        if not writer.cancelled() and (error := writer.exception()) is not None and not stream.done():
+            log.error("calls could not be written", exc_info=error, extra={"action": "exchange_failed"})
+            self._give_up(stream, _FAILED_TO_WRITE)
+
+    def _give_up(self, stream: Stream, why: str) -> None:
         """Ends a stream on which nothing moves; the reader learns of it as a cancellation."""
-        self._given_up = True
+        self._given_up = why
         stream.cancel()
 
     def _gather(self) -> pb.ExchangeRequest | None:
         """Makes one message of what may be sent now; None if that is nothing."""
-        request, self._carried = self._carried or pb.ExchangeRequest(), None
+        request, self._carried = self._carried, None
+        if (
+            request is None or request.calls[0].number not in self._sent
+        ):  # its time may have run out meanwhile
+            request = pb.ExchangeRequest()
         size = request.ByteSize()
         while len(request.calls) < MAX_CALLS and size < MAX_BYTES:
             attempt = self._take()
             if attempt is None:
                 break
-            call = request.calls.add()
+            self._numbers += 1
+            attempt.stream_number = self._numbers
+            # Ours from here on: whatever goes wrong below, it ends with the stream.
+            self._sent[attempt.stream_number] = attempt
+            call = request.calls.add(number=attempt.stream_number)
             self._fill(call, attempt)
             bytes_of_call = call.ByteSize()
             if bytes_of_call > MAX_REQUEST:
                 del request.calls[-1]
+                self.forget(attempt)
                 self._ended(attempt, too_large(attempt.direction, bytes_of_call))
                 continue
-            self._sent[attempt.stream_number] = attempt
             size += bytes_of_call
             if size > MAX_REQUEST and len(request.calls) > 1:
                 self._carried = pb.ExchangeRequest(calls=[call])
@@ -205,8 +227,6 @@ class Exchange:
         return request if request.calls else None
 
     def _fill(self, call: pb.ExchangeRequest.Call, attempt: Attempt) -> None:
-        self._numbers += 1
-        attempt.stream_number = call.number = self._numbers
         if attempt.direction is Direction.FORWARD:
             fill_try(call.try_request, attempt)
         else:
