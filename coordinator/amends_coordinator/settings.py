@@ -187,7 +187,7 @@ class Settings:
     tls_client_ca: Path | None = None
     max_live_sagas: int = 50_000
     max_calls_in_flight: int = 1_000
-    retention: timedelta = timedelta(days=30)
+    retention: timedelta = timedelta(days=100)
     log_format: str = "text"
     log_level: str = "info"
 
@@ -273,10 +273,11 @@ SETTINGS = (
     ),
     Setting(
         name="retention",
-        default="30d",
+        default="100d",
         range="1s to 36500d",
-        reason="How long a saga that ended is kept. Until then its id cannot start another saga, so it "
-        "should outlast every client that might repeat a start. Unfinished sagas are never removed.",
+        reason="How long a saga that ended is kept; unfinished ones are never removed. Until then its id "
+        "cannot start another saga. Longer than the 90 days for which fences remember its calls by default: "
+        "a fence that still knows an id would answer for the old saga.",
         read=_read_retention,
     ),
     Setting(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from amends._participant.retention import RETENTION_DEFAULT
 from amends_coordinator.cli._sources import load
 from amends_coordinator.settings import SETTINGS, ParticipantSettings, Settings, SettingsError
 
@@ -47,6 +48,11 @@ def test_the_reference_in_the_docs_agrees() -> None:
     ]
     described = [[s.flag, s.env, s.key, s.default or "none", s.range, s.reason] for s in SETTINGS]
     assert rows == described
+
+
+def test_sagas_are_kept_longer_than_fences_remember_them() -> None:
+    """By default. An id that starts another saga must not meet a fence that answers for the first."""
+    assert Settings().retention > RETENTION_DEFAULT
 
 
 def test_flags_beat_the_environment_which_beats_the_file_which_beats_defaults(tmp_path: Path) -> None:
