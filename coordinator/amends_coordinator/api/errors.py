@@ -48,7 +48,7 @@ T = TypeVar("T")
 def to_status(error: BaseException) -> status_pb2.Status:
     """Turns an error into a status with its details. What nobody foresaw becomes INTERNAL, and is logged."""
     if isinstance(error, StoreUnavailableError):
-        error = errors.UnavailableError("STORE_UNAVAILABLE", f"the store cannot be read: {error}")
+        error = errors.UnavailableError("STORE_UNAVAILABLE", f"the store is unavailable: {error}")
     elif isinstance(error, BrokenLogError):
         return _status(Code.DATA_LOSS, str(error), "BROKEN_LOG")
     if not isinstance(error, errors.RequestError):

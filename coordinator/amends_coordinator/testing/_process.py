@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     pass
 
 MAX_LIVE_SAGAS: Final = 100_000
-"""Sagas in memory: the daemon's default, so that a test of many is not refused."""
+"""Sagas in memory: twice the daemon's default, so that a test of many is not refused."""
 
 RETENTION: Final = float("inf")
 """Seconds after which ended sagas are removed: a test may look at any of its sagas, whenever that is."""
