@@ -73,6 +73,8 @@ class Gatherer:
     async def _run(self) -> None:
         try:
             await self._gather()
+        except asyncio.CancelledError:
+            raise  # the loop is being torn down; a handler's own ends only its call
         except BaseException:
             _log.critical("the participant cannot answer calls any more", exc_info=True)
             raise
