@@ -241,3 +241,23 @@ async def test_many_sleepers_with_the_same_time_are_all_woken() -> None:
         w.shop.script["reserve"] = SUCCEEDED
         await asyncio.sleep(7_205.0)
         assert all(w.store.facts(f"s{n}")[-1] == "SagaCompleted" for n in range(1_100))
+
+
+@in_virtual_time
+async def test_looking_back_at_a_sleeping_saga_does_not_wake_it() -> None:
+    """Its history is read from the store, and it sleeps on."""
+    async with world() as w:
+        await _sleeper(w)
+        assert [event.sequence async for event in watch(w.runtime, "a", 0, live=False)] == [1, 2]
+        assert len(w.runtime) == 0
+
+
+@in_virtual_time
+async def test_a_sleeping_saga_that_is_looked_up_has_lost_no_attempt() -> None:
+    """Nothing of it was under way, however late it is looked up."""
+    async with world() as w:
+        await _sleeper(w)
+        w.shop.script["reserve"] = HOLD
+        await asyncio.sleep(7_200.0)
+        await w.runtime.load("a")
+        assert "AttemptFailed" not in w.store.facts("a")

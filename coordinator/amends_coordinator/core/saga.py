@@ -112,6 +112,10 @@ class Saga:
             due.append(self.deadline)
         return min(due, default=None)
 
+    def waits(self) -> bool:
+        """Whether nothing is due but what waits for its time: no call of it can be under way unseen."""
+        return all(run.next_attempt_time is not None for run in self.runs if run.direction is not None)
+
     def may_turn_back(self) -> bool:
         """Whether the saga could turn back right now: it goes forward, and its pivot was not even tried.
 

@@ -90,6 +90,7 @@ class Keeper:
             last = page[-1][0]
         if count:
             log.info("resumed %d unfinished sagas", count, extra={"action": "recovered", "sagas": count})
+        self._runtime.recovered = True
         self.recovered.set()
 
     def _resume(self, saga_id: str, events: list[Event], stimulus: machine.Stimulus) -> bool:

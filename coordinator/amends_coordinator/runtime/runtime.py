@@ -68,6 +68,7 @@ class Runtime:
         self.metrics = metrics
         self.journal = Journal(store, metrics.committed)
         self.accepting = True
+        self.recovered = False  # whether every unfinished saga has been in memory since the start
         self._max_live = max_live_sagas
         self._chance = chance
         self._live: dict[str, Live] = {}
@@ -169,8 +170,12 @@ class Runtime:
         if saga_id in departed:
             return await self.load(saga_id)
         # Somebody else may have loaded it while we read.
-        live = self._live.get(saga_id) or self.adopt(saga, machine.Recovered())
+        live = self._live.get(saga_id) or self.adopt(saga, self._why_stored(saga))
         return live, live.saga
+
+    def _why_stored(self, saga: Saga) -> Stimulus:
+        """What to tell an unfinished saga that was not in memory: that it slept, or that we did."""
+        return machine.TimePassed() if self.recovered and saga.waits() else machine.Recovered()
 
     @contextmanager
     def departures(self) -> Iterator[set[str]]:

@@ -23,7 +23,11 @@ async def watch(runtime: Runtime, saga_id: str, after: int, *, live: bool) -> As
         NotFoundError: there is no such saga.
         StoreUnavailableError: the store cannot be read.
     """
-    found, _ = await runtime.load(saga_id)
+    found = None
+    if live:
+        found, _ = await runtime.load(saga_id)
+    else:
+        await runtime.read(saga_id)  # to look back is no reason to wake a saga that sleeps
     news = asyncio.Event()
     if found is not None:
         found.watchers.append(news.set)
