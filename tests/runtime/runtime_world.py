@@ -62,6 +62,7 @@ class FaultyStore(MemoryStore):
         self.batches: list[list[Append]] = []  # that were written
         self.begun = 0  # appends that were asked for
         self.removals: list[int] = []
+        self.probes = 0
         self.pages_read = 0  # of unfinished sagas
         self._reading = asyncio.Event()  # cleared, it holds pages back that were read
         self._reading.set()
@@ -91,6 +92,11 @@ class FaultyStore(MemoryStore):
         if self.lying:
             raise StoreUnavailableError("the disk answered with an error")
         return conflicts
+
+    async def probe(self) -> None:
+        self.probes += 1
+        if self.failing or self.lying:
+            raise StoreUnavailableError("the disk is full")
 
     async def read_log(self, saga_id: str, after_sequence: int = 0) -> list[f.Event]:
         if self.reading_fails:

@@ -212,6 +212,38 @@ async def test_wishes_are_refused_while_the_store_is_in_trouble() -> None:
 
 
 @in_virtual_time
+async def test_trouble_ends_by_itself_once_there_is_room() -> None:
+    """Nothing is kept, nobody starts anything, and wishes are refused: the store is tried all the same."""
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        await w.start("a").answer
+        w.store.failing = True
+        await w.start("b").error()
+        await asyncio.sleep(60.0)
+        assert w.runtime.journal.trouble == "the disk is full"
+        w.store.failing = False
+        await asyncio.sleep(2 * RETRY_DELAY)
+        asking = w.ask()
+        w.runtime.wish(w.live("a"), machine.CancelWished(""), asking.waiter)
+        await asking.answer
+        probes = w.store.probes
+        await asyncio.sleep(60.0)
+        assert w.store.probes == probes, "a store that is well is not written for nothing"
+
+
+@in_virtual_time
+async def test_what_writes_nothing_does_not_end_trouble() -> None:
+    """A barrier is done without the store, and says nothing about it."""
+    async with world() as w:
+        w.store.failing = True
+        await w.start("a").error()
+        done: list[str] = []
+        w.runtime.journal.write(_Entry(w, done, broken=False))
+        await asyncio.sleep(2 * RETRY_DELAY)
+        assert (done, w.runtime.journal.trouble) == (["told"], "the disk is full")
+
+
+@in_virtual_time
 async def test_p2_a_start_that_was_written_although_the_store_denied_it_is_adopted() -> None:
     """The caller was told that it failed; the saga is in the store, and must not stay unowned."""
     async with world() as w:

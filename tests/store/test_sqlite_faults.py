@@ -73,6 +73,14 @@ async def test_a_full_disk_undoes_a_batch_with_a_conflict_whole(sqlite: SqliteSt
     assert await sqlite.append([start("b")]) == [None]
 
 
+async def test_a_probe_fails_where_nothing_can_be_written(sqlite: SqliteStore) -> None:
+    """And works again once something can."""
+    await sqlite.append([start("a")])
+    with file_size_limit(1), pytest.raises(StoreUnavailableError, match="disk"):
+        await sqlite.probe()
+    await sqlite.probe()
+
+
 async def test_a_write_that_fails_during_the_commit_writes_nothing(sqlite: SqliteStore) -> None:
     await sqlite.append([start("a")])
     with file_size_limit(LITTLE_ROOM), pytest.raises(StoreUnavailableError, match="disk"):

@@ -140,3 +140,10 @@ async def test_an_append_is_all_or_nothing(store: Store) -> None:
 async def test_facts_without_a_start_are_a_mistake_of_ours(store: Store) -> None:
     with pytest.raises(AssertionError):
         await store.append([Append(saga_id="a", first_sequence=1, time=NOW, facts=[SagaCompleted()])])
+
+
+async def test_a_probe_changes_nothing(store: Store) -> None:
+    await store.append([start("a")])
+    await store.probe()
+    assert len(await store.read_log("a")) == 1
+    assert await store.append([more("a", 2)]) == [None]

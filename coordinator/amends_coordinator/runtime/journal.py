@@ -89,6 +89,9 @@ class Journal:
         while True:
             if not self._entries:
                 self._idle.set()
+                if self.trouble is not None:
+                    await self._probe()
+                    continue
                 self._work.clear()
                 await self._work.wait()
             batch = self._take()
@@ -105,9 +108,8 @@ class Journal:
                 continue
             if appends:
                 self._observe(len(appends), loop.time() - started)
-            if self.trouble is not None:
-                log.warning("the store can be written again", extra={"action": "store_recovered"})
-                self.trouble = None
+            if any(conflict is None for conflict in conflicts):  # otherwise nothing was written
+                self._recovered()
             self._tell(batch, conflicts)
 
     def _take(self) -> list[Entry]:
@@ -128,10 +130,29 @@ class Journal:
                 _guard(entry.failed, ConflictError(entry.append.saga_id, entry.append.first_sequence))
         return batch
 
-    def _give_back(self, batch: list[Entry], error: StoreUnavailableError) -> None:
+    async def _probe(self) -> None:
+        """Finds out whether there is room again when nobody has anything to write: wishes are refused while
+        there is trouble, and so would never end it."""
+        try:
+            await self._store.probe()
+        except Exception as error:  # one that is no fault of the world must not end the journal either
+            self._in_trouble(error)
+            await asyncio.sleep(RETRY_DELAY)
+        else:
+            self._recovered()
+
+    def _in_trouble(self, error: Exception) -> None:
         if self.trouble is None:
             log.error("the store cannot be written: %s", error, extra={"action": "store_unavailable"})
         self.trouble = str(error)
+
+    def _recovered(self) -> None:
+        if self.trouble is not None:
+            log.warning("the store can be written again", extra={"action": "store_recovered"})
+            self.trouble = None
+
+    def _give_back(self, batch: list[Entry], error: StoreUnavailableError) -> None:
+        self._in_trouble(error)
         self._entries.extendleft(entry for entry in reversed(batch) if entry.keep)
         for entry in batch:
             if not entry.keep:

@@ -106,6 +106,14 @@ class Store(Protocol):
         """
         ...
 
+    async def probe(self) -> None:
+        """Writes, durably, what changes nothing: whether there is room again can be found out only so.
+
+        Raises:
+            StoreUnavailableError: the store still cannot be written.
+        """
+        ...
+
     async def read_log(self, saga_id: str, after_sequence: int = 0) -> list[Event]:
         """Reads the events of a saga after this number, in order; empty if there are none.
 

@@ -55,6 +55,9 @@ class MemoryStore:
         self._wake_times.pop(append.saga_id, None)
         return None
 
+    async def probe(self) -> None:
+        """See Store.probe."""
+
     async def read_log(self, saga_id: str, after_sequence: int = 0) -> list[Event]:
         """See Store.read_log."""
         return self._logs.get(saga_id, [])[after_sequence:]

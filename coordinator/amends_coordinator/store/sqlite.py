@@ -81,6 +81,11 @@ class SqliteStore:
         with unavailable(self._path):
             return await self._writer.run(appending.write, encoded, together)
 
+    async def probe(self) -> None:
+        """See Store.probe."""
+        with unavailable(self._path):
+            await self._writer.run(in_transaction, appending.probe)
+
     async def read_log(self, saga_id: str, after_sequence: int = 0) -> list[Event]:
         """See Store.read_log."""
         with unavailable(self._path):
