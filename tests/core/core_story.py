@@ -13,8 +13,9 @@ the command above it, and every other line is a command:
     resolve STEP as succeeded [RESULT] | no_effect | compensated
 
 Outcomes: succeeded [RESULT], rejected REASON, status REASON (a rejection by status), pending [2s],
-unknown CODE [retry_after=5s], compensated, refused REASON. A wait between attempts is always half of its bound; wake times are told in seconds from the
-start. `new story` begins another one in the same file. After every command the whole saga is audited.
+unknown CODE [retry_after=5s], compensated, refused REASON. A wait between attempts is always half of its
+bound; wake times are told in seconds from the start. `new story` begins another one in the same file. After
+every command the whole saga is audited.
 """
 
 import re

@@ -203,3 +203,11 @@ def test_a_saga_is_shown_with_its_attempts_under_way() -> None:
     assert shown.next_attempt_time.ToSeconds() == 106
     assert (shown.last_failure.code, shown.last_failure.message) == (14, "gone")
     assert shown.last_failure.time.ToSeconds() == 101
+
+
+def test_a_log_whose_definition_contradicts_itself_is_broken() -> None:
+    """A need that names no step, as a damaged letter makes it, is told of this saga and ends no recovery."""
+    damaged = Definition(name="d", steps=(Step(name="a", participant="p", action="a", needs=("zz",)),))
+    started = f.SagaStarted(definition=damaged, step_inputs={}, labels={})
+    with pytest.raises(BrokenLogError, match="event 1 contradicts"):
+        rebuild("s", [f.Event(1, 0.0, started)])

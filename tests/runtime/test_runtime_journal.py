@@ -8,6 +8,7 @@ import pytest
 from amends_coordinator.core import machine
 from amends_coordinator.core.outcomes import Succeeded
 from amends_coordinator.core.values import Payload
+from amends_coordinator.runtime import journal
 from amends_coordinator.runtime.errors import UnavailableError
 from amends_coordinator.runtime.journal import MAX_BATCH_BYTES, RETRY_DELAY, Journal
 from amends_coordinator.store.interface import Append, StoreError
@@ -166,6 +167,23 @@ async def test_a_start_that_cannot_be_written_is_given_back_and_has_not_happened
         assert (len(w.runtime), w.shop.calls, w.store.facts("a")) == (0, [], [])
         w.store.failing = False
         assert (await w.run("a")).state.name == "COMPLETED"
+
+
+@in_virtual_time
+async def test_starts_are_given_back_however_much_waits_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts that are kept fill a commit; whoever comes behind them is told all the same."""
+    monkeypatch.setattr(journal, "MAX_BATCH", 2)
+    async with world() as w:
+        w.shop.script["reserve"] = HOLD
+        for number in range(4):
+            await w.start(f"s{number}").answer
+        await w.until(lambda: len(w.shop.held) == 4)
+        w.store.failing = True
+        for _ in range(4):
+            w.shop.answer(Succeeded(None))
+        error = await w.start("late").error()
+        assert isinstance(error, UnavailableError)
+        w.store.failing = False
 
 
 @in_virtual_time

@@ -19,6 +19,7 @@ from amends import (
     StepState,
 )
 from amends.errors import UsageError
+from amends_coordinator.runtime.journal import Journal
 from amends_coordinator.testing import LocalCoordinator
 from tests.testing.kit_shop import DECIDED, INPUT, ORDER, Shop
 
@@ -191,12 +192,12 @@ async def _kinds(coordinator: LocalCoordinator, saga_id: str) -> list[EventKind]
 async def test_a_mistake_of_ours_fails_the_test(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both whoever waits and whoever leaves; and the participants are closed all the same."""
 
-    async def fail(_batch: object) -> None:
+    def fail(_journal: Journal) -> None:
         raise ZeroDivisionError
 
     participants = shop.participants()
     coordinator = await LocalCoordinator(*participants).__aenter__()
-    monkeypatch.setattr(coordinator.world._store, "append", fail)
+    monkeypatch.setattr(Journal, "_take", fail)
     with pytest.raises(ZeroDivisionError):
         await coordinator.start(ORDER, INPUT)
     with pytest.raises(ZeroDivisionError):

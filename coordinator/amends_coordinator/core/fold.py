@@ -62,13 +62,13 @@ def rebuild(saga_id: str, events: Iterable[f.Event]) -> Saga:
             raise BrokenLogError(
                 f"saga {saga_id}: event {expected} is missing, the next one is {event.sequence}"
             )
-        if saga is None:
-            if not isinstance(event.fact, f.SagaStarted):
-                raise BrokenLogError(f"saga {saga_id}: the log begins with {type(event.fact).__name__}")
-            saga, _ = begin(saga_id, event.fact, event.time)
-            continue
         try:
-            apply(saga, event.fact, event.time)
+            if saga is not None:
+                apply(saga, event.fact, event.time)
+            elif isinstance(event.fact, f.SagaStarted):
+                saga, _ = begin(saga_id, event.fact, event.time)
+            else:
+                raise BrokenLogError(f"saga {saga_id}: the log begins with {type(event.fact).__name__}")
         except (AssertionError, KeyError) as error:
             raise BrokenLogError(
                 f"saga {saga_id}: event {expected} contradicts the ones before it: {error}"

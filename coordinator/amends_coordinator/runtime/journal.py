@@ -153,8 +153,9 @@ class Journal:
 
     def _give_back(self, batch: list[Entry], error: StoreUnavailableError) -> None:
         self._in_trouble(error)
-        self._entries.extendleft(entry for entry in reversed(batch) if entry.keep)
-        for entry in batch:
+        everything = [*batch, *self._entries]
+        self._entries = deque(entry for entry in everything if entry.keep)
+        for entry in everything:
             if not entry.keep:
                 _guard(entry.failed, error)
 

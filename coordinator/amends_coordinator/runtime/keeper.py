@@ -99,12 +99,12 @@ class Keeper:
             return False
         try:
             saga = rebuild(saga_id, events)
+            if saga.state.ended:
+                return False
+            self._runtime.adopt(saga, stimulus)
         except BrokenLogError as error:
             self._note_broken(saga_id, error)
             return False
-        if saga.state.ended:
-            return False
-        self._runtime.adopt(saga, stimulus)
         return True
 
     def _note_broken(self, saga_id: str, error: BrokenLogError) -> None:

@@ -12,7 +12,7 @@ from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.spans import outcome_name
 from amends_coordinator.core import machine
 from amends_coordinator.core.facts import SagaStarted
-from amends_coordinator.core.fold import rebuild
+from amends_coordinator.core.fold import BrokenLogError, rebuild
 from amends_coordinator.core.machine import Decision, Stimulus, WishRefusedError
 from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.saga import Saga
@@ -37,6 +37,10 @@ from amends_coordinator.store.interface import Append, ConflictError, SagaRow, S
 from amends_coordinator.timers import Timers
 
 log = logging.getLogger(__name__)
+
+
+MAX_DOUBTFUL = 10_000
+"""Ids kept of starts that failed in the store: they are looked up one by one once it can be read."""
 
 
 class Runtime:
@@ -199,12 +203,20 @@ class Runtime:
         return rebuild(saga_id, events)
 
     def adopt(self, saga: Saga, stimulus: Stimulus) -> Live:
-        """Takes a saga that was read from the store into memory, and goes on with it."""
+        """Takes a saga that was read from the store into memory, and goes on with it.
+
+        Raises:
+            BrokenLogError: its log can be read, and still makes no sense to the machine.
+        """
         assert saga.id not in self._live, "a saga has one live object"
         self._doubtful.discard(saga.id)
         live = self._live[saga.id] = Live(saga, durable_sequence=saga.sequence)
         live.row = (saga.state, saga.needs_attention)
-        self.feed(live, stimulus)
+        try:
+            self.feed(live, stimulus)
+        except (AssertionError, LookupError) as error:
+            self._leave(live)
+            raise BrokenLogError(f"saga {saga.id}: its log contradicts itself: {error!r}") from error
         return live
 
     def wish(self, live: Live, stimulus: Stimulus, waiter: Waiter) -> None:
@@ -465,8 +477,12 @@ class Runtime:
         self._drop(live, None)
 
     def doubt(self, saga_id: str) -> None:
-        """Notes an id whose start failed in the store, which may hold a saga of it that nobody drives."""
-        self._doubtful.add(saga_id)
+        """Notes an id whose start failed in the store, which may hold a saga of it that nobody drives.
+
+        Where an outage leaves more of them than are kept, the next start of the coordinator finds the rest.
+        """
+        if len(self._doubtful) < MAX_DOUBTFUL:
+            self._doubtful.add(saga_id)
 
     def take_doubtful(self) -> str | None:
         """Hands over one such id, to be looked up once the store can be read; None if there is none."""
