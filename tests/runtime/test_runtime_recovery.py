@@ -198,8 +198,8 @@ async def test_a_saga_that_ends_while_its_page_is_read_is_not_brought_back() -> 
 async def test_readers_at_the_same_time_each_learn_who_left_meanwhile() -> None:
     """A look-up that comes and goes does not take away what a slower reader collects."""
     async with world() as w:
-        with w.runtime.departures() as slow:
-            with w.runtime.departures():
+        with w.runtime.absent.departures() as slow:
+            with w.runtime.absent.departures():
                 pass
             await w.run("a")
         assert slow == {"a"}

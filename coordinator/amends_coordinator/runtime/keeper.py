@@ -76,7 +76,7 @@ class Keeper:
                 # Room may appear; but what was accepted must not wait for ever behind sagas that hang.
                 await asyncio.sleep(SWEEP_INTERVAL)
             try:
-                with self._runtime.departures() as departed:
+                with self._runtime.absent.departures() as departed:
                     page = await self._runtime.store.read_unfinished(last, PAGE, self._runtime.timers.now())
             except StoreUnavailableError as error:
                 log.warning("recovery waits: %s", error, extra={"action": "store_unavailable"})
@@ -148,7 +148,7 @@ class Keeper:
         now = self._runtime.timers.now()
         when = await self._runtime.store.next_wake_time()
         while when is not None and when <= now + SWEEP_INTERVAL:
-            with self._runtime.departures() as departed:
+            with self._runtime.absent.departures() as departed:
                 page = await self._runtime.store.take_due(now + SWEEP_INTERVAL, PAGE)
             for saga_id, events in page:
                 if saga_id not in departed:
@@ -160,15 +160,15 @@ class Keeper:
         """Looks up the starts that the store failed on: one that it holds after all must not stay unowned."""
         if self._runtime.journal.trouble is not None:
             return
-        while (saga_id := self._runtime.take_doubtful()) is not None:
+        while (saga_id := self._runtime.absent.take_doubtful()) is not None:
             try:
-                with self._runtime.departures() as departed:
+                with self._runtime.absent.departures() as departed:
                     events = await self._runtime.store.read_log(saga_id)
             except BrokenLogError as error:
                 self._note_broken(saga_id, error)
                 continue
             except StoreUnavailableError:
-                self._runtime.doubt(saga_id)
+                self._runtime.absent.doubt(saga_id)
                 raise
             if events and saga_id not in departed:
                 self._resume(saga_id, events, machine.Recovered())

@@ -2,8 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 
 from google.rpc.code_pb2 import Code
 
@@ -17,6 +16,7 @@ from amends_coordinator.core.machine import Decision, Stimulus, WishRefusedError
 from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState
+from amends_coordinator.runtime.absent import Absent
 from amends_coordinator.runtime.errors import (
     AlreadyExistsError,
     ExistsInStoreError,
@@ -37,10 +37,6 @@ from amends_coordinator.store.interface import Append, ConflictError, SagaRow, S
 from amends_coordinator.timers import Timers
 
 log = logging.getLogger(__name__)
-
-
-MAX_DOUBTFUL = 10_000
-"""Ids kept of starts that failed in the store: they are looked up one by one once it can be read."""
 
 
 class Runtime:
@@ -76,8 +72,7 @@ class Runtime:
         self._max_live = max_live_sagas
         self._chance = chance
         self._live: dict[str, Live] = {}
-        self._departures: dict[int, set[str]] = {}  # by identity: equal sets of two readers are not one
-        self._doubtful: set[str] = set()  # ids whose start the store failed on; see doubt
+        self.absent = Absent()
         self.on_idle: Callable[[Live], None] = lambda live: None
 
     def __len__(self) -> int:
@@ -166,10 +161,10 @@ class Runtime:
         live = self._live.get(saga_id)
         if live is not None:
             return live, live.saga
-        with self.departures() as departed:
+        with self.absent.departures() as departed:
             saga = await self.read(saga_id)
         if saga.state.ended:
-            self._doubtful.discard(saga_id)
+            self.absent.doubt_no_more(saga_id)
             return None, saga
         if saga_id in departed:
             return await self.load(saga_id)
@@ -180,20 +175,6 @@ class Runtime:
     def _why_stored(self, saga: Saga) -> Stimulus:
         """What to tell an unfinished saga that was not in memory: that it slept, or that we did."""
         return machine.TimePassed() if self.recovered and saga.waits() else machine.Recovered()
-
-    @contextmanager
-    def departures(self) -> Iterator[set[str]]:
-        """Collects the ids of sagas that leave memory meanwhile.
-
-        What is read of one of them from the store is out of date: to adopt it would bring an earlier state
-        of it back to life.
-        """
-        departed: set[str] = set()
-        self._departures[id(departed)] = departed
-        try:
-            yield departed
-        finally:
-            del self._departures[id(departed)]
 
     async def read(self, saga_id: str) -> Saga:
         """Rebuilds a saga from the store, as it is on disk. Raises as ``load`` does."""
@@ -209,7 +190,7 @@ class Runtime:
             BrokenLogError: its log can be read, and still makes no sense to the machine.
         """
         assert saga.id not in self._live, "a saga has one live object"
-        self._doubtful.discard(saga.id)
+        self.absent.doubt_no_more(saga.id)
         live = self._live[saga.id] = Live(saga, durable_sequence=saga.sequence)
         live.row = (saga.state, saga.needs_attention)
         try:
@@ -400,8 +381,7 @@ class Runtime:
     def _leave(self, live: Live) -> None:
         """Takes a saga out of memory."""
         del self._live[live.saga.id]
-        for departed in self._departures.values():
-            departed.add(live.saga.id)
+        self.absent.note_departure(live.saga.id)
         if live.timer is not None:
             live.timer.cancel()
 
@@ -422,7 +402,7 @@ class Runtime:
         starting = turn.append is not None and turn.append.first_sequence == 1
         if starting and self._live.get(live.saga.id) is live:
             # The store says that nothing was written. Should it be wrong, the saga must not stay unowned.
-            self.doubt(live.saga.id)
+            self.absent.doubt(live.saga.id)
             self._drop(live, store_unavailable(str(error)))
         elif turn.keep and turn.append is not None and self._live.get(live.saga.id) is live:
             # It will never be written, and nothing that follows can be. The saga is as the disk has it.
@@ -443,7 +423,7 @@ class Runtime:
         if turn.append is not None and turn.append.first_sequence == 1:
             if current:
                 # Recovery may have passed the stored saga by, because the one to be started was in its place.
-                self.doubt(saga.id)
+                self.absent.doubt(saga.id)
                 waiters = [waiter for waiter in live.waiters if waiter is not turn.waiter]
                 self._drop(live, None)
                 for waiter in waiters:
@@ -475,18 +455,6 @@ class Runtime:
         assert live.unwritten == 0, "a saga that is being written is awake"
         assert not live.attempts, "a saga that waits for a reply is awake"
         self._drop(live, None)
-
-    def doubt(self, saga_id: str) -> None:
-        """Notes an id whose start failed in the store, which may hold a saga of it that nobody drives.
-
-        Where an outage leaves more of them than are kept, the next start of the coordinator finds the rest.
-        """
-        if len(self._doubtful) < MAX_DOUBTFUL:
-            self._doubtful.add(saga_id)
-
-    def take_doubtful(self) -> str | None:
-        """Hands over one such id, to be looked up once the store can be read; None if there is none."""
-        return self._doubtful.pop() if self._doubtful else None
 
     # Time
 
