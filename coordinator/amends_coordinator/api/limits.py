@@ -28,8 +28,8 @@ DEFAULT_PAGE = 50
 """Entries of a page if the request does not say: about a screenful."""
 
 MAX_WAIT = 3_600.0
-"""Seconds that a start waits for its end; whoever waits longer asks again."""
-"""An hour is longer than proxies keep an idle connection."""
+"""Seconds that a start waits for its end; whoever waits longer asks again. An hour is longer than
+proxies keep an idle connection."""
 
 MAX_MESSAGE = 16 << 20
 """Bytes of a message: a request with every input at its limit, or a batch of smaller ones."""

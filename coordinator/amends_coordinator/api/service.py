@@ -50,7 +50,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     # Starting
 
     @answering
-    async def StartSaga(self, request: pb.StartSagaRequest, context: Context) -> saga_pb2.Saga:  # noqa: N802, D102
+    async def StartSaga(self, request: pb.StartSagaRequest, context: Context) -> saga_pb2.Saga:
         answer, waiter = _answer()
         remaining = context.time_remaining()
         self._starter.begin(
@@ -62,7 +62,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
         )
         return await answer
 
-    async def StartSagas(  # noqa: N802, D102
+    async def StartSagas(
         self, request_iterator: AsyncIterator[pb.StartSagasRequest], context: Context
     ) -> AsyncIterator[pb.StartSagasResponse]:
         stream = _StartStream(self._starter, _traceparent(context))
@@ -77,7 +77,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     # Looking
 
     @answering
-    async def GetSaga(self, request: pb.GetSagaRequest, _context: Context) -> saga_pb2.Saga:  # noqa: N802, D102
+    async def GetSaga(self, request: pb.GetSagaRequest, _context: Context) -> saga_pb2.Saga:
         requests.check_saga_id(request.saga_id)
         live = self._runtime.live(request.saga_id)
         if live is None or self._runtime.journal.trouble is not None:
@@ -87,7 +87,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
         return await answer
 
     @answering
-    async def ListSagas(self, request: pb.ListSagasRequest, _context: Context) -> pb.ListSagasResponse:  # noqa: N802, D102
+    async def ListSagas(self, request: pb.ListSagasRequest, _context: Context) -> pb.ListSagasResponse:
         condition = requests.read_filter(request)
         size = requests.read_page_size(request.page_size)
         after = requests.read_token(condition, request.page_token)
@@ -98,7 +98,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
             response.next_page_token = requests.write_token(condition, Cursor(last.create_time, last.id))
         return response
 
-    async def WatchSaga(  # noqa: N802, D102
+    async def WatchSaga(
         self, request: pb.WatchSagaRequest, context: Context
     ) -> AsyncIterator[event_pb2.Event]:
         try:
@@ -114,19 +114,19 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     # Moving on
 
     @answering
-    async def CancelSaga(self, request: pb.CancelSagaRequest, _context: Context) -> saga_pb2.Saga:  # noqa: N802, D102
+    async def CancelSaga(self, request: pb.CancelSagaRequest, _context: Context) -> saga_pb2.Saga:
         requests.check_saga_id(request.saga_id)
         requests.check_words("reason", request.reason)
         return await self._wish(request.saga_id, machine.CancelWished(request.reason))
 
     @answering
-    async def RetrySaga(self, request: pb.RetrySagaRequest, _context: Context) -> saga_pb2.Saga:  # noqa: N802, D102
+    async def RetrySaga(self, request: pb.RetrySagaRequest, _context: Context) -> saga_pb2.Saga:
         requests.check_saga_id(request.saga_id)
         requests.check_words("reason", request.reason)
         return await self._wish(request.saga_id, machine.RetryWished(request.reason))
 
     @answering
-    async def ResolveStep(self, request: pb.ResolveStepRequest, _context: Context) -> saga_pb2.Saga:  # noqa: N802, D102
+    async def ResolveStep(self, request: pb.ResolveStepRequest, _context: Context) -> saga_pb2.Saga:
         resolution, result = requests.read_resolution(request)
         _, saga = await self._runtime.load(request.saga_id)
         place = saga.definition.position.get(request.step)
@@ -151,7 +151,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     # Definitions
 
     @answering
-    async def RegisterDefinition(  # noqa: N802, D102
+    async def RegisterDefinition(
         self, request: pb.RegisterDefinitionRequest, _context: Context
     ) -> saga_pb2.Definition:
         definition = requests.read_definition(request.definition)
@@ -161,14 +161,14 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
             raise error.within("definition") from None
 
     @answering
-    async def GetDefinition(self, request: pb.GetDefinitionRequest, _context: Context) -> saga_pb2.Definition:  # noqa: N802, D102
+    async def GetDefinition(self, request: pb.GetDefinitionRequest, _context: Context) -> saga_pb2.Definition:
         if request.version < 0:
             raise InvalidRequestError([Violation("version", "must not be negative")])
         requests.check_definition_name(request.name)
         return _definition(*await self._registry.get_version(request.name, request.version))
 
     @answering
-    async def ListDefinitions(  # noqa: N802, D102
+    async def ListDefinitions(
         self, request: pb.ListDefinitionsRequest, _context: Context
     ) -> pb.ListDefinitionsResponse:
         size = requests.read_page_size(request.page_size)

@@ -37,8 +37,8 @@ COMPENSATION_MAX_BACKOFF = 60.0
 participant that is down, often enough that nobody waits long once it is back."""
 
 COMPENSATION_ATTENTION = 10
-"""Failed attempts of a compensation after which an operator should know."""
-"""With the default policy the tenth fails about a minute after the first."""
+"""Failed attempts of a compensation after which an operator should know: with the default policy the tenth
+fails within a minute of the first."""
 
 DEFAULT_PENDING = 1.0
 """Seconds before a pending step is asked again if the participant does not say."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from amends_coordinator.api.service import CoordinatorService
 from amends_coordinator.api.starting import Starter
@@ -17,9 +17,6 @@ from amends_coordinator.store.interface import Filter
 from amends_coordinator.store.memory import MemoryStore
 from amends_coordinator.testing._network import LocalCaller
 from amends_coordinator.testing._time import JumpingTimers
-
-if TYPE_CHECKING:
-    pass
 
 MAX_LIVE_SAGAS: Final = 100_000
 """Sagas in memory: twice the daemon's default, so that a test of many is not refused."""
