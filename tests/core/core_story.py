@@ -28,7 +28,7 @@ from amends_coordinator.core import facts as f
 from amends_coordinator.core import machine, outcomes
 from amends_coordinator.core.definition import Definition, Kind, Retry, Step, check
 from amends_coordinator.core.values import Direction, Payload, Refusal, Rejection, Resolution, microseconds
-from tests.core.core_audit import Audit, check_state, rebuilt
+from tests.promises.log import Audit, check_state, rebuilt
 
 BEGIN = 1_700_000_000.0
 """The moment at which every story starts."""

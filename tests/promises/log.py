@@ -1,4 +1,4 @@
-"""What must hold after every decision, read from the facts alone: a second opinion that shares no code with
+"""What the log of a saga must keep to, read from its facts alone: a second opinion that shares no code with
 the fold."""
 
 from collections.abc import Iterable
