@@ -10,6 +10,7 @@ import pytest
 
 from amends import StoreError
 from amends._fence import Fence, Ledger, MemoryFence, Row, SqliteFence, State
+from amends._fence.ledger import TransactionLostError
 from amends._participant.gatherer import Gatherer
 from amends._participant.retention import SWEEP_ROWS, sweep
 
@@ -88,6 +89,38 @@ async def test_a_handlers_row_factory_is_its_own(tmp_path: Path) -> None:
     await fence.close()
 
 
+async def test_p4_a_commit_of_a_transaction_that_sql_has_ended_is_an_error_and_writes_nothing(
+    tmp_path: Path,
+) -> None:
+    fence = SqliteFence(tmp_path / "shop.db", "CREATE TABLE parcels (id TEXT PRIMARY KEY) STRICT")
+    await fence.open()
+
+    def work(ledger: Ledger) -> Row | None:
+        assert ledger.db is not None
+        ledger.begin()
+        ledger.put(("s", "a"), ROW)
+        ledger.db.execute("INSERT INTO parcels VALUES ('p')")
+        with pytest.raises(sqlite3.IntegrityError):
+            ledger.db.execute("INSERT OR ROLLBACK INTO parcels VALUES ('p')")
+        with pytest.raises(TransactionLostError):
+            ledger.commit()
+        ledger.rollback()
+        return ledger.get(("s", "a"))
+
+    assert await fence.run(work) is None
+    await fence.close()
+
+
+async def test_a_closed_fence_does_no_work_and_may_be_closed_again(tmp_path: Path) -> None:
+    fence = SqliteFence(tmp_path / "shop.db")
+    await fence.close()
+    await fence.open()
+    await fence.close()
+    await fence.close()
+    with pytest.raises(RuntimeError, match="not open"):
+        await fence.run(lambda ledger: ledger.get(("s", "a")))
+
+
 async def test_every_commit_is_synced(tmp_path: Path) -> None:
     fence = SqliteFence(tmp_path / "shop.db")
     await fence.open()
@@ -109,6 +142,11 @@ async def refused(path: Path, schema: str = "") -> str:
 
 async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     assert "check that its folder exists" in await refused(tmp_path / "missing" / "shop.db")
+
+
+async def test_a_store_without_a_write_ahead_log_is_refused() -> None:
+    """As it is on a network's disk, or in memory: the log is what a commit syncs."""
+    assert "put it on a local disk" in await refused(Path(":memory:"))
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
