@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sqlite3
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
@@ -15,16 +14,10 @@ import pytest
 
 from amends import Client, Definition, Retry, Step
 from sample_services.demo.processes import Process
+from tests.addresses import free_address
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = Retry(initial_backoff=0.02, max_backoff=0.2)
-
-
-def free_address() -> str:
-    """An address that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @dataclass

@@ -15,7 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from amends import Definition, Step
 from amends.errors import AlreadyExists, InvalidArgument
 from amends.v1 import coordinator_pb2, coordinator_pb2_grpc, saga_pb2
-from tests.integration.conftest import QUICK, Stage, free_address, three_steps
+from tests.addresses import free_address
+from tests.integration.conftest import QUICK, Stage, three_steps
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

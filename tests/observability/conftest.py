@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,17 +15,11 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as pb_
 
 from amends import Client, Definition, Retry, Step
 from sample_services.demo.processes import Process
+from tests.addresses import free_address
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 15.0
 QUICK = Retry(initial_backoff=0.02, max_backoff=0.1)
-
-
-def free_address() -> str:
-    """An address that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def sequence(name: str, *actions: str) -> Definition:

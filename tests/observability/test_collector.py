@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from amends import SagaState
-from tests.observability.conftest import Stage, free_address, sequence
+from tests.addresses import free_address
+from tests.observability.conftest import Stage, sequence
 
 STOP_BOUND_S = 9.5
 """Two seconds each for RPCs under way and for the collector, five for calls in flight, and a little."""

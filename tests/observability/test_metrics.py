@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from amends import SagaState
 from amends_coordinator.runtime.metrics import MAX_DEFINITIONS, Histogram, Metrics
-from tests.observability.conftest import PATIENCE_S, Stage, free_address, sequence
+from tests.addresses import free_address
+from tests.observability.conftest import PATIENCE_S, Stage, sequence
 
 Samples = dict[str, float]
 

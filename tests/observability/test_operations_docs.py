@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from amends import SagaState
-from tests.observability.conftest import ROOT, Stage, free_address, sequence
+from tests.addresses import free_address
+from tests.observability.conftest import ROOT, Stage, sequence
 from tests.observability.test_metrics import scrape
 
 DOCS = ROOT / "docs"

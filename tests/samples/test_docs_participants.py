@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sample_services.demo.processes import Process
-from sample_services.demo.stage import ROOT, free_addresses
+from sample_services.demo.stage import ROOT
+from tests.addresses import free_address
 
 PAGE = (ROOT / "docs" / "participants.md").read_text("utf-8")
 
@@ -35,7 +36,7 @@ def test_its_programs_run_one_after_another(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 async def test_its_commands_run_a_saga(tmp_path: Path) -> None:
-    coordinator, participant = free_addresses(2)
+    coordinator, participant = free_address(), free_address()
     (tmp_path / "payments.py").write_text(blocks("python")[0].replace("127.0.0.1:50052", participant))
     (tmp_path / "payment.yaml").write_text(blocks("yaml")[0])
     serve_participant, serve, start = (line[2:] for line in blocks("console")[0].splitlines())

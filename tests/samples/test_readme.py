@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sample_services.demo.processes import Process
-from tests.integration.conftest import free_address
+from tests.addresses import free_address
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 
 import pytest
 
@@ -12,15 +11,14 @@ from amends._client._outage import Outage
 from amends._ids import is_id
 from amends.errors import Overloaded, Unavailable
 from amends.v1 import event_pb2
+from tests.addresses import free_address
 from tests.sdk.client.fake_coordinator import FakeCoordinator, FakeServer, overloaded, unavailable
 
 
 @pytest.fixture
 def nobody() -> str:
     """An address at which nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{taken.getsockname()[1]}"
+    return free_address()
 
 
 async def test_refused_connection_says_what_to_do(nobody: str) -> None:
