@@ -17,7 +17,8 @@ from sample_services.demo.processes import Process
 from tests.addresses import free_address
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = Retry(initial_backoff=0.02, max_backoff=0.2)
+QUICK = Retry(initial_backoff=0.02, max_backoff=0.2, max_attempts=1_000)
+"""Soon again, for as long as a participant takes to start on a machine that has much else to do."""
 
 
 @dataclass

@@ -19,7 +19,8 @@ from tests.addresses import free_address
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 15.0
-QUICK = Retry(initial_backoff=0.02, max_backoff=0.1)
+QUICK = Retry(initial_backoff=0.02, max_backoff=0.1, max_attempts=1_000)
+"""Soon again, for as long as a participant takes to start on a machine that has much else to do."""
 
 
 def sequence(name: str, *actions: str) -> Definition:
