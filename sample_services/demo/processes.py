@@ -85,7 +85,7 @@ class Process:
 
     async def kill(self) -> None:
         """Kills it with SIGKILL, as a power cut would, and waits until it is gone."""
-        self._send(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         await self._wait_until_gone()
 
     async def until_gone(self) -> int:
@@ -99,15 +99,16 @@ class Process:
         """
         if self._process is None:
             return 0
-        self._send(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await self._process.wait()
         except TimeoutError:
-            self._send(signal.SIGKILL)
+            self.send(signal.SIGKILL)
         return await self._wait_until_gone()
 
-    def _send(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal, and does not wait for what comes of it. Harmless if it has just ended."""
         assert self._process is not None, f"{self.name} is not running"
         # One that ended by itself is a zombie until it is waited for, so its id is not yet another's.
         if self._process.returncode is None:
