@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from amends_coordinator.api.service import MAX_UNREAD, _StartStream
 from amends_coordinator.contract.definitions import shared_definition
 from amends_coordinator.core.outcomes import Pending, Refused
 from amends_coordinator.core.values import Direction, Refusal
+from amends_coordinator.store import SqliteStore
 from tests.api.service_world import Service, definition, failure, offers, service, start_request, text, until
 from tests.runtime.runtime_world import FAR, HOLD, REJECTED, SUCCEEDED
 
@@ -184,6 +186,16 @@ async def test_p10_many_same_starts_at_once_are_one_saga() -> None:
         sagas = await asyncio.gather(*(s.begin("a", wait=LONG) for _ in range(20)))
         assert {saga.state for saga in sagas} == {Saga.COMPLETED}
         assert len(s.shop.calls) == 3
+
+
+async def test_p10_repetitions_at_once_of_a_saga_that_has_ended_are_answered(tmp_path: Path) -> None:
+    """While the saga is being read, each finds the start of another in its place; none begins for ever."""
+    store = await SqliteStore.open(tmp_path / "amends.db")
+    async with service(store) as s:
+        await s.begin("a", wait=LONG)
+        answers = await asyncio.gather(*(s.begin("a") for _ in range(8)))
+        assert {saga.state for saga in answers} == {Saga.COMPLETED}
+    await store.close()
 
 
 async def test_a_definition_registered_while_an_older_one_was_read_is_the_newest() -> None:

@@ -80,13 +80,15 @@ class UnavailableError(RequestError):
         self.reason = reason
 
 
+class LostError(UnavailableError):
+    """Somebody else writes the saga, or has written it before."""
+
+    def __init__(self, saga_id: str) -> None:
+        super().__init__("SAGA_NOT_OWNED", f"saga {saga_id!r} is owned by another coordinator; try again")
+
+
 class ExistsInStoreError(RequestError):
     """A start repeats the id of a saga that is not in memory; never leaves the runtime."""
-
-
-def lost(saga_id: str) -> UnavailableError:
-    """What to tell those who wait for a saga that somebody else writes."""
-    return UnavailableError("SAGA_NOT_OWNED", f"saga {saga_id!r} is owned by another coordinator; try again")
 
 
 def store_unavailable(why: str) -> UnavailableError:

@@ -20,11 +20,11 @@ from amends_coordinator.runtime.absent import Absent
 from amends_coordinator.runtime.errors import (
     AlreadyExistsError,
     ExistsInStoreError,
+    LostError,
     NotAllowedError,
     NotFoundError,
     RequestError,
     UnavailableError,
-    lost,
     store_unavailable,
 )
 from amends_coordinator.runtime.journal import Journal
@@ -135,7 +135,15 @@ class Runtime:
             def again(_answer: object) -> None:
                 self._start_again(live.saga.id, fact, waiter)
 
-            self.when_durable(live, Waiter(told=again, failed=again))
+            def failed(error: Exception) -> None:
+                # What the store holds has to be read. To start once more would put another saga in its place,
+                # for which whoever reads it by then would have to wait: that could go on for ever.
+                if isinstance(error, LostError):
+                    waiter.failed(ExistsInStoreError(live.saga.id))
+                else:
+                    again(error)
+
+            self.when_durable(live, Waiter(told=again, failed=failed))
             return
         other = difference(live.saga, fact)
         if other:
@@ -335,7 +343,7 @@ class Runtime:
         elif turn.waiter is not None and live.settled:
             turn.waiter.told(live.saga)  # it ended while this turn was on its way
         elif turn.waiter is not None:
-            turn.waiter.failed(lost(live.saga.id))
+            turn.waiter.failed(LostError(live.saga.id))
 
     def _carry_out(self, turn: Turn) -> None:
         live, waiter = turn.live, turn.waiter
@@ -427,7 +435,7 @@ class Runtime:
                 waiters = [waiter for waiter in live.waiters if waiter is not turn.waiter]
                 self._drop(live, None)
                 for waiter in waiters:
-                    waiter.failed(lost(saga.id))
+                    waiter.failed(LostError(saga.id))
             if turn.waiter is not None:
                 turn.waiter.failed(ExistsInStoreError(saga.id))
             return
@@ -437,9 +445,9 @@ class Runtime:
                 saga.id,
                 extra={"action": "saga_lost", **saga_fields(saga)},
             )
-            self._drop(live, lost(saga.id))
+            self._drop(live, LostError(saga.id))
         if turn.waiter is not None:
-            turn.waiter.failed(lost(saga.id))
+            turn.waiter.failed(LostError(saga.id))
 
     def _drop(self, live: Live, error: RequestError | None) -> None:
         """Lets go of a saga; its attempts in flight end unheard."""
