@@ -164,8 +164,8 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 @pytest.fixture
-def traced(stage: Stage, collector: Collector) -> Stage:
-    """A stage whose processes export their spans to the collector, soon."""
+def traced(collector: Collector, stage: Stage) -> Stage:
+    """A stage whose processes export their spans to the collector, soon, and end before it does."""
     stage.variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector.address}",
         "OTEL_BSP_SCHEDULE_DELAY": "50",
