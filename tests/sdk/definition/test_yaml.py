@@ -159,9 +159,9 @@ def test_a_bomb_of_aliases_does_nothing() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     lines += ["name: order", "steps: *a11"]
-    started = time.perf_counter()
+    started = time.process_time()
     assert any("step '#1': must be a mapping" in told for told in problems_of("\n".join(lines)))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_list_that_contains_itself_is_refused() -> None:
