@@ -12,8 +12,13 @@ demo: .venv          ## runs orders through real processes, kills some, compares
 up: .venv            ## starts daemon and participants, and stays until Ctrl-C
 	$(BIN)/python -m sample_services.demo --stay
 
-test: .venv          ## runs the tests
-	$(BIN)/python -m pytest
+test: .venv          ## runs the tests on every core, and says which branches they do not reach
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include="*/amends_coordinator/core/*,*/amends/_fence/*" --fail-under=100
+	@echo "Of everything, in per cent:"
+	@$(BIN)/coverage report --format=total --fail-under=90
 
 check: .venv         ## format, lint, types, import contracts, generated code
 	$(BIN)/ruff format --check .
