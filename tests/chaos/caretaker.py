@@ -30,12 +30,6 @@ async def settle(stage: Stage) -> list[str]:
 
     Returns what did not come to rest, in words.
     """
-    try:
-        async with asyncio.timeout(PATIENCE):
-            for ward in stage.services:
-                await ward.up.wait()
-    except TimeoutError:
-        return [f"{ward.process.name} does not come up" for ward in stage.services if not ward.up.is_set()]
     async with stage.client() as client:
         faults = await _until_at_rest(client)
         faults += [

@@ -30,7 +30,7 @@ from amends import (
 from tests.chaos.errands import Errand, draw
 from tests.chaos.notebook import Note, Notebook, Told, read
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 12
 """Errands that a customer runs at a time: enough to keep everybody busy, and to leave time for restarts."""
 
 PATIENCE: Final = 2.0

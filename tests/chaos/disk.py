@@ -16,8 +16,8 @@ SIZE: Final = 64 * 1024 * 1024
 """Bytes: several times what the stores of a round come to."""
 
 CROWDED: Final = PAGES_MAX * 4096 // 2
-"""Bytes that are free from the beginning. Less than a store would like for its write-ahead log: otherwise it would
-write over what it has, and would not notice for a long time that the disk is full."""
+"""Bytes that are free from the beginning. Less than a store would like for its write-ahead log:
+otherwise it would write over what it has, and would not notice for a long time that the disk is full."""
 
 
 class Disk:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from amends_coordinator.core.facts import Event
 from amends_coordinator.core.fold import BrokenLogError
@@ -122,6 +122,6 @@ def _read_lines(path: Path) -> dict[Key, list[Line]]:
     return found
 
 
-def _rows(path: Path, query: str) -> list[tuple[str, ...]]:
+def _rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as db:
         return db.execute(query).fetchall()

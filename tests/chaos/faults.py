@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 from tests.chaos.plan import Fault, Harm
 from tests.chaos.stage import Stage
@@ -62,7 +62,7 @@ async def _fill(stage: Stage, fault: Fault) -> None:
         stage.disk.clear()
 
 
-_HARMS: Final[Mapping[Harm, Callable[[Stage, Fault], Awaitable[None]]]] = {
+_HARMS: Final[Mapping[Harm, Callable[[Stage, Fault], Coroutine[Any, Any, None]]]] = {
     Harm.KILL: _kill,
     Harm.FREEZE: _freeze,
     Harm.RESTART: _restart,

@@ -46,7 +46,7 @@ def _check_note(note: Note, record: Record | None) -> Iterator[str]:
             yield f"P1: a watcher saw event {note.content}, {note.what}, and the log has another or none"
 
 
-_GRANTS: Final = {
+_GRANTS: Final[Mapping[str, set[type[f.Fact]]]] = {
     "cancel": {f.CancelRequested, f.CompensationStarted},
     "retry": {f.SagaRetried},
     "resolve": {f.StepResolved},
@@ -64,4 +64,4 @@ def _content(record: Record) -> int:
     started = record.events[0].fact
     assert isinstance(started, f.SagaStarted), "checked when it was rebuilt"
     assert started.input is not None, "errands have an input"
-    return int(Struct.FromString(started.input.value)["content"])
+    return int(Struct.FromString(started.input.value).fields["content"].number_value)

@@ -3,7 +3,7 @@
 ``python -m tests.chaos.participant NAME ADDRESS STORE PROVIDER SEED exchange|unary``
 
 The ledger has no constraint that could hide a fault: a line for every effect applied and one for every effect
-undone, in the transaction of the fence. What a handler raises, it raises after it wrote: then the line must go.
+undone, in the transaction of the fence. What a handler raises it raises after it wrote, so the line must go.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class Stumbles:
             raise Refused("NOT_TODAY", "as the errand wished")
 
     def _befalls(self, wishes: Wishes, what: str) -> bool:
-        return self._chance.random() < wishes.get(what, 0.0)
+        return self._chance.random() < float(wishes.get(what, 0.0))
 
 
 def build(name: str, store: str, provider: Provider, chance: Random) -> Participant:

@@ -16,7 +16,7 @@ NAMES: Final = ("alpha", "beta", "gamma")
 CUSTOMERS: Final = ("customer-1", "customer-2")
 """Programs that start sagas."""
 
-SECONDS: Final = (3.0, 7.0)
+SECONDS: Final = (4.0, 9.0)
 """How long the faults of a round go on: time for some restarts, of a third of a second each and more."""
 
 
@@ -113,7 +113,7 @@ def _draw_faults(
     chance: Random, seconds: float, participants: tuple[str, ...], on_small_disk: str
 ) -> list[Fault]:
     # Customers are harmed less: what they wrote down of the others is what a round is judged by.
-    processes = {COORDINATOR: 6, **dict.fromkeys(participants, 3), **dict.fromkeys(CUSTOMERS, 1)}
+    processes = {COORDINATOR: 4, **dict.fromkeys(participants, 3), **dict.fromkeys(CUSTOMERS, 1)}
     links = {COORDINATOR: 2, **dict.fromkeys(participants, 3)}
 
     def fault(harms: dict[Harm, int], targets: dict[str, int]) -> Fault:
@@ -125,7 +125,7 @@ def _draw_faults(
         )
 
     faults = [fault(_TO_PROCESSES, processes) for _ in range(round(seconds * chance.uniform(1.0, 2.5)))]
-    faults += [fault(_TO_LINKS, links) for _ in range(round(seconds * chance.uniform(0.5, 2.5)))]
+    faults += [fault(_TO_LINKS, links) for _ in range(round(seconds * chance.uniform(1.0, 3.0)))]
     if on_small_disk:
         faults += [fault({Harm.FILL: 1}, {on_small_disk: 1}) for _ in range(chance.choice((1, 2)))]
     return faults

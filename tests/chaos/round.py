@@ -81,7 +81,12 @@ async def run(plan: Plan) -> Outcome:
 
 async def _perform(stage: Stage) -> list[str]:
     """Harms everybody for a while, then brings all to rest and ends them; returns what went wrong."""
-    await faults.perform(stage)
+    try:
+        await stage.until_up()
+        await faults.perform(stage)
+        await stage.until_up()
+    except TimeoutError:
+        return [f"{name} does not come up" for name, ward in stage.wards.items() if not ward.up.is_set()]
     await asyncio.gather(*(ward.retire() for ward in stage.customers))
     found = await caretaker.settle(stage)
     # The coordinator first: it has nobody to call when it ends.

@@ -1,5 +1,6 @@
 """The stage of a round: all processes, in one folder, and the links between them."""
 
+import asyncio
 import os
 import sys
 from asyncio import TaskGroup
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from amends import Client
 from sample_services.demo.processes import Process
@@ -15,6 +17,9 @@ from tests.chaos.disk import Disk
 from tests.chaos.plan import COORDINATOR, CUSTOMERS, Plan
 from tests.chaos.proxy import Link
 from tests.chaos.ward import Ward
+
+UP_BOUND: Final = 30.0
+"""Seconds in which everything must run that nobody harms, on a busy machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,12 @@ class Stage:
     def customers(self) -> list[Ward]:
         """Those who start sagas."""
         return [self.wards[name] for name in CUSTOMERS]
+
+    async def until_up(self) -> None:
+        """Waits until everything runs. Raises TimeoutError if that takes very long."""
+        async with asyncio.timeout(UP_BOUND):
+            for ward in self.wards.values():
+                await ward.up.wait()
 
     def client(self) -> Client:
         """A client that nothing stands in the way of."""

@@ -71,15 +71,14 @@ class Ward:
                 await self._end()
         except TimeoutError:
             self.faults.append(f"{self.process.name} does not end within {STOP_BOUND:g} s of SIGTERM")
-            self.send(signal.SIGKILL)
-        await self._task
+            await self.abandon()
 
     async def abandon(self) -> None:
         """Ends the process at once, in whatever state it is."""
         self._retired = True
-        self.send(signal.SIGKILL)
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        while self._task is not None and not self._task.done():
+            self.send(signal.SIGKILL)  # again, if it is just being started
+            await asyncio.wait([self._task], timeout=PAUSE)
 
     async def _end(self) -> None:
         assert self._task is not None
@@ -115,5 +114,6 @@ class Ward:
                 self.faults.append(f"{self.process.name} ended by itself, with status {status}")
 
     def _is_expected(self, status: int) -> bool:
-        number = signal.SIGTERM if status == 0 else -status
-        return number in self._sent
+        if status == -signal.SIGKILL:
+            return signal.SIGKILL in self._sent
+        return status == 0 and signal.SIGTERM in self._sent
