@@ -19,6 +19,8 @@ from amends_coordinator.core.values import (
     Cause,
     Direction,
     Payload,
+    Refusal,
+    Rejection,
     Resolution,
     TurnBack,
     microseconds,
@@ -197,6 +199,23 @@ class _Turn:
             else:
                 self.record(f.SagaParked(_why_parked_backward(saga)))
 
+    def flag_again(self) -> None:
+        """Flags what is still stuck after an operator has put one step right, which took the flag back (P12).
+
+        Call it once the turn is concluded: a saga that is parked says so for all its steps.
+        """
+        saga = self.saga
+        if saga.needs_attention or saga.state not in (SagaState.RUNNING, SagaState.COMPENSATING):
+            return
+        for place, run in enumerate(saga.runs):
+            step = saga.step(place).name
+            if run.refusal is not None:
+                self.record(_compensation_refused(step, run.refusal))
+                return
+            if run.rejection is not None and saga.state is SagaState.RUNNING:
+                self.record(_rejected_after_pivot(step, run.rejection))
+                return
+
     def turn_back(self, turn_back: TurnBack) -> None:
         """Turns the saga back: no new attempt starts, and what is not in flight is given up."""
         saga = self.saga
@@ -243,13 +262,7 @@ def _on_rejected(turn: _Turn, reply: Replied, outcome: outcomes.Rejected) -> Non
         )
     elif saga.trying:
         # As with a refused compensation: nobody shall wait for the others to hear of it (P12).
-        turn.record(
-            f.AttentionNeeded(
-                step.name,
-                f"step {step.name!r} was rejected after the pivot ({rejection.reason}: {rejection.message}); "
-                "the saga will be parked once its other steps have ended",
-            )
-        )
+        turn.record(_rejected_after_pivot(step.name, rejection))
 
 
 def _on_pending(turn: _Turn, reply: Replied, outcome: outcomes.Pending) -> None:
@@ -321,13 +334,7 @@ def _on_refused(turn: _Turn, reply: Replied, outcome: outcomes.Refused) -> None:
     turn.record(f.CompensationRefused(step, reply.attempt, refusal))
     if turn.saga.compensating:
         # The others go on, perhaps for very long. Nobody shall wait for them to hear of this one (P12).
-        turn.record(
-            f.AttentionNeeded(
-                step,
-                f"Compensate of step {step!r} was refused ({refusal.reason}: {refusal.message}); "
-                "the saga will be parked once the other compensations have ended",
-            )
-        )
+        turn.record(_compensation_refused(step, refusal))
 
 
 _OUTCOMES: dict[type[Any], Callable[[_Turn, Replied, Any], None]] = {
@@ -417,6 +424,8 @@ def _on_resolve_wished(turn: _Turn, stimulus: ResolveWished) -> None:
     if stimulus.resolution is Resolution.NO_EFFECT and saga.state is SagaState.RUNNING:
         message = f"an operator stated that step {step.name!r} has no effect: {stimulus.reason}"
         turn.turn_back(TurnBack(Cause.STEP_REJECTED, step.name, "RESOLVED_NO_EFFECT", message))
+    turn.conclude()
+    turn.flag_again()
 
 
 def _can_resolve(saga: Saga, place: int, resolution: Resolution) -> bool:
@@ -455,6 +464,22 @@ _ADVANCE: dict[type[Any], Callable[[_Turn, Any], None]] = {
 
 def _times(attempts: int) -> str:
     return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+
+
+def _rejected_after_pivot(step: str, rejection: Rejection) -> f.AttentionNeeded:
+    return f.AttentionNeeded(
+        step,
+        f"step {step!r} was rejected after the pivot ({rejection.reason}: {rejection.message}); "
+        "the saga will be parked once its other steps have ended",
+    )
+
+
+def _compensation_refused(step: str, refusal: Refusal) -> f.AttentionNeeded:
+    return f.AttentionNeeded(
+        step,
+        f"Compensate of step {step!r} was refused ({refusal.reason}: {refusal.message}); "
+        "the saga will be parked once the other compensations have ended",
+    )
 
 
 def _why_parked_forward(saga: Saga) -> str:
