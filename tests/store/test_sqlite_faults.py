@@ -15,6 +15,7 @@ from amends_coordinator.core.fold import BrokenLogError
 from amends_coordinator.core.values import Payload
 from amends_coordinator.store import SqliteStore
 from amends_coordinator.store.interface import Append, StoreUnavailableError
+from tests.store.conftest import OpenSqlite
 from tests.store.store_sagas import NOW, definition, more, row, start, started
 
 LARGE = StepSucceeded("s0", 1, Payload("bytes", bytes(300_000)))
@@ -51,6 +52,14 @@ async def test_a_full_disk_writes_nothing_of_the_batch(sqlite: SqliteStore) -> N
         await sqlite.append([start("b"), more("a", 2, LARGE)])
     assert await sqlite.get_row("b") is None
     assert len(await sqlite.read_log("a")) == 1
+
+
+async def test_a_disk_with_little_room_is_not_filled_by_opening(open_sqlite: OpenSqlite, path: Path) -> None:
+    """The log gives back the room that does not suffice: kept, it would leave none to be copied to."""
+    with file_size_limit(1_000_000):
+        store = await open_sqlite()
+        assert path.with_name("amends.db-wal").stat().st_size < LITTLE_ROOM
+        await store.append([start("a")])
 
 
 async def test_service_resumes_when_there_is_room(sqlite: SqliteStore) -> None:
