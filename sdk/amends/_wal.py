@@ -45,7 +45,7 @@ def make_room(connection: sqlite3.Connection) -> None:
 
 
 def _lengthen(connection: sqlite3.Connection) -> None:
-    """Writes to the end of the log, and takes it back. Raises sqlite3.OperationalError if there is no room."""
+    """Writes to the end of the log, and takes it back. Raises sqlite3.OperationalError without the room."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE amends_ballast (bytes BLOB)")
