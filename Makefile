@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROTOS := $(wildcard protos/amends/v1/*.proto)
 
-.PHONY: demo up test check format protos bench clean
+.PHONY: demo up test check format protos bench model clean
 
 demo: .venv          ## runs orders through real processes, kills some, compares the ledgers
 	$(BIN)/python -m sample_services.demo
@@ -36,6 +36,9 @@ protos: .venv        ## generates sdk/amends/v1 from protos/
 
 bench: .venv         ## measures; the last line is one JSON object
 	$(BIN)/python -m benchmarks
+
+model: .venv         ## checks a model of the protocol exhaustively; needs spin and gcc
+	$(BIN)/python docs/model/check.py
 
 .venv: pyproject.toml
 	$(PYTHON) -m venv .venv
