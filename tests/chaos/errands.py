@@ -10,6 +10,9 @@ from amends import Definition, Kind, Retry, Step
 ACTIONS: Final = ("plain", "plain", "coroutine", "outside")
 """The actions that every participant offers, as often as they are wanted."""
 
+TIMEOUTS: Final = (0.3, 1.0)
+"""Seconds that an attempt may take, between these: longer than a quick restart, or shorter."""
+
 RETRY_FOREVER: Final = Retry(initial_backoff=0.02, max_backoff=0.4)
 """For steps that are not given up: how often they may fail does not matter."""
 
@@ -45,7 +48,7 @@ def draw(chance: Random, saga_id: str, participants: Sequence[str]) -> Errand:
             needs=needed,
             kind=kind,
             effect_free=kind is Kind.COMPENSATABLE and chance.random() < 0.05,
-            timeout=chance.uniform(0.2, 1.0),
+            timeout=chance.uniform(*TIMEOUTS),
             retry=_draw_retry(chance) if kind is Kind.COMPENSATABLE else RETRY_FOREVER,
         )
         steps.append(step)
@@ -100,4 +103,5 @@ def _draw_retry(chance: Random) -> Retry:
 def _draw_wishes(chance: Random, misery: float) -> dict[str, Any]:
     troubles = ("fail", "pend", "reject", "refuse")
     wishes: dict[str, Any] = {trouble: misery * chance.uniform(0, 2) for trouble in troubles}
-    return {**wishes, "seconds": chance.choice((0.0, 0.0, 0.05, 0.3)) * chance.random()}
+    # Always less than the shortest timeout: what is retried for ever and takes longer would never succeed.
+    return {**wishes, "seconds": chance.choice((0.0, 0.0, 0.05, TIMEOUTS[0] / 2)) * chance.random()}
