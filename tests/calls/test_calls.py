@@ -333,6 +333,17 @@ async def test_a_closed_participant_tells_nobody(way: str, serve: Serve, connect
     assert rig.ends == []
 
 
+async def test_a_closed_participant_calls_nobody(way: str, serve: Serve, connect: Connect) -> None:
+    """A retry that falls due while the coordinator stops is not sent, and begins nothing that could fail."""
+    server = await serve(way)
+    rig = connect(server)
+    await rig.call()
+    await within(rig.close())
+    before = len(asyncio.all_tasks())
+    rig.submit("late")
+    assert len(asyncio.all_tasks()) == before, "a task was begun, which finds its channel closed"
+
+
 async def test_a_participant_describes_itself(way: str, serve: Serve, connect: Connect) -> None:
     """Whichever way it is called."""
     description = await connect(await serve(way)).participant.describe()

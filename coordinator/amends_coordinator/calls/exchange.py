@@ -94,7 +94,7 @@ class Exchange:
     def wake(self) -> None:
         """Says that there may be something to send."""
         self._work.set()
-        if self._task is None:
+        if self._task is None and not self._closing:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:

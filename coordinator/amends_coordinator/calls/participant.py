@@ -146,6 +146,7 @@ class Participant:
 
     async def close(self) -> None:
         """Abandons everything in flight, without telling anybody, and closes the channel."""
+        self.hold()  # sagas may still want something: a retry falls due while the rest is being closed
         self._queue.clear()
         await self._unary.close()
         if self._exchange is not None:
