@@ -13,7 +13,7 @@ class Absent:
     def __init__(self) -> None:
         """Remembers none."""
         self._readers: dict[int, set[str]] = {}  # by identity: equal sets of two readers are not one
-        self._doubtful: set[str] = set()
+        self._doubtful: dict[str, None] = {}  # in the order in which they failed
 
     def note_departure(self, saga_id: str) -> None:
         """Notes a saga that has left memory."""
@@ -40,12 +40,15 @@ class Absent:
         Where an outage leaves more of them than are kept, the next start of the coordinator finds the rest.
         """
         if len(self._doubtful) < MAX_DOUBTFUL:
-            self._doubtful.add(saga_id)
+            self._doubtful[saga_id] = None
 
     def doubt_no_more(self, saga_id: str) -> None:
         """Takes an id back: it was looked up, or its saga is in memory."""
-        self._doubtful.discard(saga_id)
+        self._doubtful.pop(saga_id, None)
 
     def take_doubtful(self) -> str | None:
         """Hands over one such id, to be looked up once the store can be read; None if there is none."""
-        return self._doubtful.pop() if self._doubtful else None
+        saga_id = next(iter(self._doubtful), None)
+        if saga_id is not None:
+            del self._doubtful[saga_id]
+        return saga_id

@@ -24,7 +24,7 @@ class ParticipantService(participant_pb2_grpc.ParticipantServicer):
     def __init__(self, engine: Engine, describe: Callable[[], pb.DescribeResponse]) -> None:
         self._engine = engine
         self._describe = describe
-        self._streams: set[ExchangeStream] = set()
+        self._streams: dict[ExchangeStream, None] = {}  # in the order in which they were opened
 
     async def Try(self, request: pb.TryRequest, context: Any) -> pb.TryResponse:  # noqa: N802
         """Applies the effect of one step."""
@@ -47,12 +47,12 @@ class ParticipantService(participant_pb2_grpc.ParticipantServicer):
     ) -> AsyncIterator[pb.ExchangeResponse]:
         """Carries many calls on one stream."""
         stream = ExchangeStream(self._engine)
-        self._streams.add(stream)
+        self._streams[stream] = None
         try:
             async for message in stream.serve(request_iterator):
                 yield message
         finally:
-            self._streams.discard(stream)
+            self._streams.pop(stream, None)
 
     def stop_reading(self) -> None:
         """Has every stream end once the calls that it brought are answered."""
