@@ -1,0 +1,23 @@
+"""The bad day, from a seed: coordinator, participants and clients as they are, in a world that is made up.
+
+Everything of ours is real: the daemon and all its rooms, the store and the fence with their SQL, the SDK's
+participant and client. What lies around it is simulated, and nothing there is left to chance: time, the
+network, the disk, and the processes, which die and start again.
+
+::
+
+    python -m tests.simulation --seeds 1000     # as many worlds; the last line counts violations
+    python -m tests.simulation --seed 17        # one of them, with its story
+    python -m tests.simulation --mutants        # faults put into the code, each of which must be noticed
+
+The same seed gives the same run, to the last event. Where to find what:
+
+* `environment` replaces what the code runs on: clock, chance, threads of SQLite, the transport of gRPC.
+* `process` has processes that can be killed, `disk` what they keep, `network` what they hear of each other,
+  `rpc` single calls.
+* `plan` draws from the seed what is to happen; `coordinator`, `participants` and `clients` are those to whom
+  it happens; `world` lets it happen.
+* `checker` watches, and objects where a promise is broken; `story` tells what happened, `shrinking` makes
+  that short.
+* `mutants` are deliberate faults, by which the checks show that they can fail.
+"""

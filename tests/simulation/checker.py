@@ -1,0 +1,383 @@
+"""Watches a simulated world and objects where a promise is broken, the moment it is.
+
+What is durable is read from the files, by connections of its own, after every piece of work on a disk; what
+is said is read from the messages, as they leave. None of it is believed because the code says so.
+"""
+
+import asyncio
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from amends.v1 import coordinator_pb2, event_pb2, participant_pb2, saga_pb2
+from amends_coordinator.contract.facts import decode_event
+from amends_coordinator.core import facts as f
+from amends_coordinator.core import limits, machine
+from amends_coordinator.core.fold import apply, begin
+from amends_coordinator.core.saga import Saga
+from amends_coordinator.core.transitions import SagaState, StepState
+from amends_coordinator.core.values import Direction
+from tests.promises.effects import NO_EFFECT, Effect, broken_promises
+from tests.promises.log import Audit
+from tests.simulation.process import Process
+from tests.simulation.rpc import Rpc
+from tests.simulation.story import Story
+
+PUNCTUAL = 0.01
+"""Seconds by which something may be late; a turn of the event loop takes a microsecond of virtual time."""
+
+Key = tuple[str, str]
+"""A saga's id and the name of a step."""
+
+_UNSURE = ("INTENDED", "COMPENSATED")
+"""States of a fence that do not say for certain what happened outside the database."""
+
+_SAGA_ANSWERS = ("StartSaga", "GetSaga", "CancelSaga", "RetrySaga", "ResolveStep")
+
+
+@dataclass(slots=True)
+class Kept:
+    """A saga as its durable log has it."""
+
+    saga: Saga
+    audit: Audit
+    events: list[bytes] = field(default_factory=list)
+    writer: Process | None = None  # the coordinator that wrote last
+    known: dict[int, int] = field(default_factory=dict)  # the last event that each coordinator has seen
+    called: set[tuple[int, Direction, int]] = field(
+        default_factory=set
+    )  # places, and attempts that have left
+    excused: set[str] = field(default_factory=set)  # steps of which an operator has stated what is true
+
+
+class Checker:
+    """Sees everything that leaves a process or reaches a disk; see network.Observer."""
+
+    def __init__(self, story: Story) -> None:
+        """Watches a world whose story is told here."""
+        self.sagas: dict[str, Kept] = {}
+        self.effects: defaultdict[Key, Effect] = defaultdict(Effect)
+        self.closed: set[Key] = set()  # of which somebody was told that they are compensated
+        self.broken = ""  # the first promise that was broken, and how
+        self.broken_saga = ""
+        self.stop = asyncio.Event()
+        self._story = story
+        self._logs: dict[Path, sqlite3.Connection] = {}
+        self._seen: defaultdict[Path, int] = defaultdict(int)
+
+    def object(self, what: str, saga: str = "") -> None:
+        """Notes a broken promise. Only the first counts: what follows may follow from it."""
+        if not self.broken:
+            self.broken, self.broken_saga = what, saga
+            self._story.tell(f"BROKEN {what}", saga)
+            self.stop.set()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        for connection in self._logs.values():
+            connection.close()
+        self._logs.clear()
+
+    # What is on disks
+
+    def _new_rows(self, file: Path, query: str) -> list[Any]:
+        """Reads what was committed since the last look."""
+        connection = self._logs.get(file)
+        if connection is None:
+            if not file.exists():
+                return []
+            connection = self._logs[file] = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        try:
+            rows = connection.execute(query, (self._seen[file],)).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return []
+        if rows:
+            self._seen[file] = rows[-1][0]
+        return rows
+
+    def forget_file(self, file: Path) -> None:
+        """Notes that a file is about to be another one: what was not synced is lost."""
+        connection = self._logs.pop(file, None)
+        if connection is not None:
+            connection.close()
+        if self._seen[file]:
+            self.object("P1: what had been written, and told, was lost when the power went")
+
+    def coordinator_wrote(self, process: Process) -> None:
+        """Reads what a coordinator has committed."""
+        file = process.disk.file
+        touched: dict[str, list[f.Fact]] = defaultdict(list)
+        for _, saga_id, sequence, data in self._new_rows(file, _NEW_EVENTS):
+            touched[saga_id].append(self._take_event(process, saga_id, sequence, data))
+        for saga_id, facts in touched.items():
+            if not self.broken:
+                self._check_turn(self._logs[file], self.sagas[saga_id], facts)
+
+    def _take_event(self, process: Process, saga_id: str, sequence: int, data: bytes) -> f.Fact:
+        event = decode_event(saga_id, sequence, data)
+        fact = event.fact
+        self._story.tell(f"{process} wrote {sequence} {_words(fact)}", saga_id)
+        kept = self.sagas.get(saga_id)
+        if isinstance(fact, f.SagaStarted) and kept is None:
+            saga, _ = begin(saga_id, fact, event.time)
+            kept = self.sagas[saga_id] = Kept(saga, Audit(fact.definition))
+        elif kept is None or sequence != len(kept.events) + 1:
+            self.object(f"P9: event {sequence} was written, and the log does not end before it", saga_id)
+            return fact
+        else:
+            self._check_punctual(kept.saga, event)
+            if isinstance(fact, f.StepResolved):
+                kept.excused.add(fact.step)
+            try:
+                kept.audit.read([fact])
+                apply(kept.saga, fact, event.time)
+            except (AssertionError, LookupError) as error:
+                self.object(str(error) or repr(error), saga_id)
+        if kept.known.get(process.number, 0) < sequence - 1:
+            self.object(f"P9: {process} wrote event {sequence} without having seen the one before", saga_id)
+        kept.known[process.number] = sequence
+        kept.writer = process
+        kept.events.append(data)
+        return fact
+
+    def coordinator_read(self, process: Process, work: Any, result: Any) -> None:
+        """Notes which events a coordinator has seen: only what follows them may it write."""
+        for found in result if isinstance(result, list) else ():
+            match found:
+                case f.Event():
+                    self._note_known(process, work.args[1], found.sequence)
+                case (str() as saga_id, [*_, f.Event() as last]):
+                    self._note_known(process, saga_id, last.sequence)
+
+    def _note_known(self, process: Process, saga_id: str, sequence: int) -> None:
+        kept = self.sagas[saga_id]
+        kept.known[process.number] = max(kept.known.get(process.number, 0), sequence)
+
+    def _check_punctual(self, saga: Saga, event: f.Event) -> None:
+        late = saga.deadline is not None and event.time > saga.deadline + PUNCTUAL
+        forward = isinstance(event.fact, f.StepSucceeded | f.AttemptPending | f.AttemptFailed)
+        if late and forward and saga.may_turn_back():
+            self.object(f"P11: {_words(event.fact)}, and the deadline had passed before", saga.id)
+
+    def _check_turn(self, connection: sqlite3.Connection, kept: Kept, facts: list[f.Fact]) -> None:
+        saga = kept.saga
+        state, attention, ended = connection.execute(_ROW, (saga.id,)).fetchone()
+        if (SagaState(state), attention) != (saga.state, saga.needs_attention):
+            self.object(f"the row shows {SagaState(state).name} {attention!r}, and the log {saga}", saga.id)
+        if (ended is not None) != saga.state.ended:
+            self.object("the row and the log disagree on whether the saga has ended", saga.id)
+        refused = any(run.state is StepState.REFUSED for run in saga.runs)
+        failing = any(
+            isinstance(fact, f.AttemptFailed)
+            and fact.direction is Direction.BACKWARD
+            and fact.attempt >= limits.COMPENSATION_ATTENTION
+            and saga.runs[saga.definition.position[fact.step]].state is StepState.COMPENSATING
+            for fact in facts
+        )
+        if (refused or failing or saga.state is SagaState.PARKED) and not attention:
+            self.object("P12: a compensation failed, or the saga is parked, and nobody is told", saga.id)
+        if saga.state.ended:
+            self.check_effects(saga.id)
+
+    def check_effects(self, saga_id: str) -> None:
+        """Holds what participants did about a saga against its log."""
+        kept = self.sagas[saga_id]
+        effects = {step.name: self._effect(saga_id, step.name) for step in kept.saga.definition.steps}
+        for broken in broken_promises(kept.saga, effects, kept.excused):
+            self.object(broken, saga_id)
+
+    def check_all(self, fences: Mapping[str, Path]) -> None:
+        """Holds everything against everything, once all is over."""
+        for saga_id in self.sagas:
+            self.check_effects(saga_id)
+        known: dict[Key, tuple[str, str]] = {}
+        for file in fences.values():
+            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as fence:
+                for saga_id, step, *row in fence.execute(_FENCE):
+                    known[saga_id, step] = tuple(row)
+        for key in {**known, **self.effects}:
+            self._check_fence(key, *known.get(key, ("none", "")))
+
+    def _check_fence(self, key: Key, state: str, action: str) -> None:
+        effect = self.effects.get(key, NO_EFFECT)
+        expected = {"TRIED": (1, 0), "COMPENSATED": (1, 1)}.get(state, (0, 0))
+        found = (effect.applied, effect.undone)
+        if found == expected or (state in _UNSURE and action == "external"):
+            return
+        self.object(
+            f"P4: the fence of {key[1]} says {state}, and it was done and undone {found} times", key[0]
+        )
+
+    def _effect(self, saga_id: str, step: str) -> Effect:
+        return self.effects.get((saga_id, step), NO_EFFECT)
+
+    def participant_wrote(self, process: Process) -> None:
+        """Reads what a participant has committed."""
+        for _, saga_id, step, what in self._new_rows(process.disk.file, _NEW_EFFECTS):
+            self.effect_changed(process.node, saga_id, step, what)
+
+    def effect_changed(self, node: str, saga_id: str, step: str, what: str) -> None:
+        """Notes that an effect was applied or undone, for good."""
+        self._story.tell(f"{node}: {step} is {what}", saga_id)
+        effect, key, kept = self.effects[saga_id, step], (saga_id, step), self.sagas.get(saga_id)
+        if kept is None:
+            self.object(f"P7: {step} is {what}, and the saga is not in the log", saga_id)
+            return
+        place = kept.saga.definition.position[step]
+        if what == "applied":
+            effect.applied += 1
+            if key in self.closed:
+                self.object(f"P5: {step} took effect after it was compensated", saga_id)
+            self._check_order(kept, kept.saga.definition.needs[place], step, applied=True)
+        else:
+            effect.undone += 1
+            self._check_order(kept, kept.saga.definition.dependents[place], step, applied=False)
+        if effect.applied > 1 or effect.undone > effect.applied:
+            self.object(f"P4: {step} was applied {effect.applied} and undone {effect.undone} times", saga_id)
+
+    def _check_order(self, kept: Kept, others: tuple[int, ...], step: str, *, applied: bool) -> None:
+        for place in others:
+            other = kept.saga.step(place)
+            if other.name in kept.excused or other.effect_free:
+                continue
+            effect = self._effect(kept.saga.id, other.name)
+            if applied and not effect.applied:
+                self.object(f"P6: {step} took effect before {other.name}, which it needs", kept.saga.id)
+            if not applied and effect.left:
+                self.object(f"P6: {step} was undone before {other.name}, which needs it", kept.saga.id)
+
+    # What is said
+
+    def call_leaves(self, rpc: Rpc, data: bytes) -> None:
+        """Checks that a call which leaves the coordinator is legal by what is durable."""
+        for request in _calls(rpc, data).values():
+            self._check_call(rpc.client, request)
+
+    def _check_call(self, process: Process, request: Any) -> None:
+        forward = isinstance(request, participant_pb2.TryRequest)
+        direction = Direction.FORWARD if forward else Direction.BACKWARD
+        word = "Try" if forward else "Compensate"
+        self._story.tell(f"{process} calls {word} {request.attempt} of {request.step}", request.saga_id)
+        kept = self.sagas.get(request.saga_id)
+        if kept is None:
+            self.object(f"P7: {word} of {request.step} leaves, and no start is on disk", request.saga_id)
+            return
+        if process.lock_lost or (
+            kept.writer is not process and kept.writer is not None and kept.writer.lock_lost
+        ):
+            return  # two coordinators: legal by what each of them knew, and the fences see to the rest
+        place = kept.saga.definition.position[request.step]
+        run = kept.saga.runs[place]
+        if (run.direction, run.attempt) != (direction, request.attempt):
+            self.object(
+                f"P7: {word} {request.attempt} of {request.step} leaves, and by the log it is "
+                f"{run.state.name}, attempt {run.attempt}",
+                kept.saga.id,
+            )
+        if (place, direction, request.attempt) in kept.called:
+            return  # one that the participant cannot have read goes by another way: by unary RPCs
+        kept.called.add((place, direction, request.attempt))
+        try:
+            kept.audit.permit(machine.Call(place, direction, request.attempt))
+        except AssertionError as error:
+            self.object(str(error), kept.saga.id)
+
+    def call_arrives(self, rpc: Rpc, data: bytes) -> None:
+        """Remembers what a participant is asked, to know what its answer is about."""
+        rpc.notes.update(_calls(rpc, data))
+
+    def reply_leaves(self, rpc: Rpc, data: bytes) -> None:
+        """Checks that nobody is told what is not so."""
+        service, _, method = rpc.path.removeprefix("/amends.v1.").partition("/")
+        if service == "Participant":
+            for number, response in _replies(method, data):
+                request = rpc.notes.get(number)
+                if request is not None:
+                    self._check_answer(rpc, request, response)
+        elif method in _SAGA_ANSWERS:
+            saga = saga_pb2.Saga.FromString(data)
+            self._check_told(rpc, saga.id, saga.sequence)
+        elif method == "WatchSaga":
+            event = event_pb2.Event.FromString(data)
+            self._check_told(rpc, event.saga_id, event.sequence)
+        elif method == "StartSagas":
+            for result in coordinator_pb2.StartSagasResponse.FromString(data).results:
+                if not result.HasField("error"):
+                    self._check_told(rpc, result.saga_id, 1)
+
+    def _check_answer(self, rpc: Rpc, request: Any, response: Any) -> None:
+        outcome = response.WhichOneof("outcome") if response is not None else "an error"
+        word = "Try" if isinstance(request, participant_pb2.TryRequest) else "Compensate"
+        text = f"{rpc.server} answers {word} {request.attempt} of {request.step}: {outcome}"
+        self._story.tell(text, request.saga_id)
+        key = (request.saga_id, request.step)
+        if outcome == "compensated":
+            self.closed.add(key)
+        if outcome == "succeeded" and key in self.closed:
+            self.object(f"P5: {request.step} answers that it succeeded, after it was compensated", key[0])
+
+    def _check_told(self, rpc: Rpc, saga_id: str, sequence: int) -> None:
+        kept = self.sagas.get(saga_id)
+        durable = 0 if kept is None else len(kept.events)
+        self._story.tell(f"{rpc.server} tells of event {sequence} by {rpc.path[10:]}", saga_id)
+        if sequence > durable:
+            self.object(f"P1: a client is told of event {sequence}, and {durable} are on disk", saga_id)
+
+
+def _calls(rpc: Rpc, data: bytes) -> dict[int, Any]:
+    """What a message asks of a participant, by the numbers under which it is answered."""
+    match rpc.path:
+        case "/amends.v1.Participant/Try":
+            return {0: participant_pb2.TryRequest.FromString(data)}
+        case "/amends.v1.Participant/Compensate":
+            return {0: participant_pb2.CompensateRequest.FromString(data)}
+        case "/amends.v1.Participant/Exchange":
+            calls = participant_pb2.ExchangeRequest.FromString(data).calls
+            return {call.number: getattr(call, call.WhichOneof("request")) for call in calls}
+    return {}
+
+
+def _replies(method: str, data: bytes) -> list[tuple[int, Any]]:
+    match method:
+        case "Try":
+            return [(0, participant_pb2.TryResponse.FromString(data))]
+        case "Compensate":
+            return [(0, participant_pb2.CompensateResponse.FromString(data))]
+        case "Exchange":
+            replies = participant_pb2.ExchangeResponse.FromString(data).replies
+            return [(reply.number, _response(reply)) for reply in replies]
+    return []
+
+
+def _response(reply: participant_pb2.ExchangeResponse.Reply) -> Any:
+    kind = reply.WhichOneof("result")
+    return None if kind in (None, "error") else getattr(reply, kind)
+
+
+def _words(fact: f.Fact) -> str:
+    """A fact in a few words."""
+    parts = [type(fact).__name__]
+    for name in ("step", "direction", "attempt", "resolution", "turn_back", "message", "rejection"):
+        value = getattr(fact, name, None)
+        if value not in (None, ""):
+            parts.append(value.name if hasattr(value, "name") else str(getattr(value, "reason", value)))
+    return " ".join(parts)
+
+
+_NEW_EVENTS = """
+    SELECT events.rowid, sagas.id, events.sequence, events.data
+    FROM events JOIN sagas ON sagas.key = events.saga_key
+    WHERE events.rowid > ? ORDER BY events.rowid
+"""
+
+_ROW = "SELECT state, needs_attention, end_time FROM sagas WHERE id = ?"
+
+_FENCE = "SELECT saga_id, step, state, action FROM amends_fence"
+
+_NEW_EFFECTS = "SELECT id, saga, step, what FROM ledger WHERE id > ? ORDER BY id"
