@@ -6,10 +6,12 @@ so that a Ctrl-C in the terminal reaches only the demo, which then ends them in 
 """
 
 import asyncio
+import os
 import re
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -110,9 +112,11 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         """Sends it a signal, and does not wait for what comes of it. Harmless if it has just ended."""
         assert self._process is not None, f"{self.name} is not running"
-        # One that ended by itself is a zombie until it is waited for, so its id is not yet another's.
+        # One that ended by itself is a zombie until it is waited for, so its id is not yet another's. asyncio's
+        # own method would wait for it too, and take its status away from whoever waits for it properly.
         if self._process.returncode is None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     async def _wait_until_gone(self) -> int:
         assert self._process is not None, f"{self.name} is not running"
