@@ -112,8 +112,8 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         """Sends it a signal, and does not wait for what comes of it. Harmless if it has just ended."""
         assert self._process is not None, f"{self.name} is not running"
-        # One that ended by itself is a zombie until it is waited for, so its id is not yet another's. asyncio's
-        # own method would wait for it too, and take its status away from whoever waits for it properly.
+        # One that ended by itself is a zombie until it is waited for, so its id is not yet another's. asyncio
+        # itself would wait for it here too, and take its status away from whoever waits for it properly.
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
