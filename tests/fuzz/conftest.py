@@ -3,7 +3,7 @@ import pytest
 from tests.fuzz.effort import times
 
 PATIENCE_S = 600
-"""For one test of the slice: it takes seconds, but needs minutes to find the shortest story where it fails."""
+"""For one test of the slice: it takes seconds, but needs minutes to find its shortest story when it fails."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
