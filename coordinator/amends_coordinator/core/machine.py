@@ -247,12 +247,19 @@ def _on_succeeded(turn: _Turn, reply: Replied, outcome: outcomes.Succeeded) -> N
 
 def _on_rejected(turn: _Turn, reply: Replied, outcome: outcomes.Rejected) -> None:
     saga, step, rejection = turn.saga, turn.saga.step(reply.place), outcome.rejection
-    if step.kind is Kind.PIVOT and saga.runs[reply.place].in_doubt and not outcome.stated:
+    run = saga.runs[reply.place]
+    if step.kind is Kind.PIVOT and (run.in_doubt or run.pending) and not outcome.stated:
         # A status may come from anything on the way, an expired certificate for instance. It says nothing of
         # the earlier attempt, and turning back could contradict a pivot that has succeeded (P8).
         message = f"{rejection.reason}: {rejection.message}; an earlier attempt is still in doubt"
         _on_unknown(turn, reply, outcomes.Unknown(CODE_UNKNOWN, message))
         return
+    if run.pending:
+        # What the participant was at work on may come about yet, outside its database for instance. As ever,
+        # a rejection speaks for its own attempt only.
+        message = "it was pending before it was rejected, and may still come about"
+        fact = f.AttemptFailed(step.name, Direction.FORWARD, reply.attempt, CODE_UNKNOWN, message, None)
+        turn.record(fact)
     turn.record(f.StepRejected(step.name, reply.attempt, rejection))
     if saga.state is not SagaState.RUNNING:
         return
