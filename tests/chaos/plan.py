@@ -1,5 +1,6 @@
 """What happens in a round, drawn from its seed before anything is started."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -116,18 +117,23 @@ def _draw_faults(
     processes = {COORDINATOR: 4, **dict.fromkeys(participants, 3), **dict.fromkeys(CUSTOMERS, 1)}
     links = {COORDINATOR: 2, **dict.fromkeys(participants, 3)}
 
-    def fault(harms: dict[Harm, int], targets: dict[str, int]) -> Fault:
+    def fault(harms: dict[Harm, int], targets: dict[str, int], longest: Sequence[float]) -> Fault:
         return Fault(
             at=chance.uniform(0, seconds),
             harm=_weighed(chance, harms),
             target=_weighed(chance, targets),
-            seconds=chance.choice((0.05, 0.3, 1.5)) * chance.uniform(0.5, 1.0),
+            seconds=chance.choice(longest) * chance.uniform(0.5, 1.0),
         )
 
-    faults = [fault(_TO_PROCESSES, processes) for _ in range(round(seconds * chance.uniform(1.0, 2.5)))]
-    faults += [fault(_TO_LINKS, links) for _ in range(round(seconds * chance.uniform(1.0, 3.0)))]
+    moments = (0.05, 0.3, 1.5)
+    faults = [
+        fault(_TO_PROCESSES, processes, moments) for _ in range(round(seconds * chance.uniform(1.0, 2.5)))
+    ]
+    faults += [fault(_TO_LINKS, links, moments) for _ in range(round(seconds * chance.uniform(1.0, 3.0)))]
     if on_small_disk:
-        faults += [fault({Harm.FILL: 1}, {on_small_disk: 1}) for _ in range(chance.choice((1, 2)))]
+        # A store notices a while later only: what it has of its log it may write over once more.
+        full = (1.5, 4.0)
+        faults += [fault({Harm.FILL: 1}, {on_small_disk: 1}, full) for _ in range(chance.choice((1, 2)))]
     return faults
 
 
