@@ -50,17 +50,18 @@ class Variant(NamedTuple):
 CONFIGURATIONS = (
     Configuration("one step", "STEPS=1 CRASHES=2 LOSSES=2 STATUSES=1 PENDINGS=1 REFUSALS=1", quick=True),
     Configuration("sequence", "STEPS=3 CRASHES=2 LOSSES=2 STATUSES=1"),
-    Configuration("parallel", "FORK=1 STATUSES=1 PENDINGS=1 REFUSALS=1"),
-    Configuration("fork and join", "STEPS=3 FORK=1 STATUSES=1"),
+    Configuration("parallel", "FORK=1 STATUSES=1 REFUSALS=1"),
+    Configuration("fork and join", "STEPS=3 FORK=1"),
     Configuration("pivot", "STEPS=3 PIVOT=1 CRASHES=2 LOSSES=2 STATUSES=1 PENDINGS=1"),
     Configuration("two owners", "TAKEOVERS=1 STATUSES=1"),
     Configuration("two owners, pending", "TAKEOVERS=1 CRASHES=0 STATUSES=1 PENDINGS=1"),
     Configuration("two owners, pivot", "STEPS=3 PIVOT=1 TAKEOVERS=1 CRASHES=0 STATUSES=1"),
     Configuration("two owners, turns gather", "TAKEOVERS=1 CRASHES=0 STATUSES=1 GATHER=2"),
-    Configuration("two starts", "STEPS=1 STARTS=2 TAKEOVERS=1 STATUSES=1", quick=True),
-    Configuration("ends", "REFUSALS=1", claims="p1 p2 p3"),
-    Configuration("ends, pivot", "PIVOT=1 STATUSES=1 PENDINGS=1", claims="p2 p3 p8"),
-    Configuration("ends, two owners", "STEPS=1 TAKEOVERS=1 STATUSES=1", claims="p2 p3", quick=True),
+    Configuration("two starts", "STEPS=1 STARTS=2 TAKEOVERS=1 STATUSES=1"),
+    Configuration("ends", "REFUSALS=1", claims="p1 p2"),
+    Configuration("ends, pivot", "PIVOT=1 STATUSES=1 PENDINGS=1", claims="p2 p8"),
+    Configuration("ends, one step", "STEPS=1 STATUSES=1 REFUSALS=1", claims="p2", quick=True),
+    Configuration("ends, two owners", "STEPS=1 TAKEOVERS=1 STATUSES=1", claims="p2 p3"),
 )
 
 ENDS = "PIVOT=1 TAKEOVERS=1 STATUSES=1 REFUSALS=1"
@@ -193,23 +194,19 @@ def check(*, quick: bool) -> bool:
 
 def main() -> int:
     """Runs the command line."""
+    variants = {variant.name: variant for variant in VARIANTS}
     parser = argparse.ArgumentParser(description="Checks the model of the protocol with Spin.")
     parser.add_argument("--quick", action="store_true", help="the smaller configurations and a few variants")
-    parser.add_argument("--trail", metavar="NAME", help="how this broken variant breaks its promise")
+    parser.add_argument("--trail", metavar="NAME", choices=variants, help="tell how this variant is caught")
     arguments = parser.parse_args()
     missing = [tool for tool in ("spin", "gcc") if shutil.which(tool) is None]
     if missing:
         print(f"the model needs {' and '.join(missing)}: apt-get install spin gcc", file=sys.stderr)
         return 2
-    if arguments.trail is None:
-        return 0 if check(quick=arguments.quick) else 1
-    variant = next((one for one in VARIANTS if one.name == arguments.trail), None)
-    if variant is None:
-        parser.error(
-            f"there is no variant {arguments.trail}; there are: {', '.join(one.name for one in VARIANTS)}"
-        )
-    print(break_it(variant).story)
-    return 0
+    if arguments.trail:
+        print(break_it(variants[arguments.trail]).story)
+        return 0
+    return 0 if check(quick=arguments.quick) else 1
 
 
 if __name__ == "__main__":
