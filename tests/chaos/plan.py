@@ -20,6 +20,12 @@ CUSTOMERS: Final = ("customer-1", "customer-2")
 SECONDS: Final = (4.0, 9.0)
 """How long the faults of a round go on: time for some restarts, of a third of a second each and more."""
 
+MOMENTS: Final = (0.05, 0.3, 1.5)
+"""Seconds, at most, that a harm lasts: less than a call, less than its timeout, or more."""
+
+FULL: Final = (1.5, 4.0)
+"""The same for a full disk, of which a store notices nothing while it writes over what it has of its log."""
+
 
 class Harm(StrEnum):
     """What can be done to a process, to a link, or to a disk."""
@@ -117,7 +123,7 @@ def _draw_faults(
     processes = {COORDINATOR: 4, **dict.fromkeys(participants, 3), **dict.fromkeys(CUSTOMERS, 1)}
     links = {COORDINATOR: 2, **dict.fromkeys(participants, 3)}
 
-    def fault(harms: dict[Harm, int], targets: dict[str, int], longest: Sequence[float]) -> Fault:
+    def fault(harms: dict[Harm, int], targets: dict[str, int], longest: Sequence[float] = MOMENTS) -> Fault:
         return Fault(
             at=chance.uniform(0, seconds),
             harm=_weighed(chance, harms),
@@ -125,15 +131,10 @@ def _draw_faults(
             seconds=chance.choice(longest) * chance.uniform(0.5, 1.0),
         )
 
-    moments = (0.05, 0.3, 1.5)
-    faults = [
-        fault(_TO_PROCESSES, processes, moments) for _ in range(round(seconds * chance.uniform(1.0, 2.5)))
-    ]
-    faults += [fault(_TO_LINKS, links, moments) for _ in range(round(seconds * chance.uniform(1.0, 3.0)))]
+    faults = [fault(_TO_PROCESSES, processes) for _ in range(round(seconds * chance.uniform(1.0, 2.5)))]
+    faults += [fault(_TO_LINKS, links) for _ in range(round(seconds * chance.uniform(1.0, 3.0)))]
     if on_small_disk:
-        # A store notices a while later only: what it has of its log it may write over once more.
-        full = (1.5, 4.0)
-        faults += [fault({Harm.FILL: 1}, {on_small_disk: 1}, full) for _ in range(chance.choice((1, 2)))]
+        faults += [fault({Harm.FILL: 1}, {on_small_disk: 1}, FULL) for _ in range(chance.choice((1, 2)))]
     return faults
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from google.protobuf.struct_pb2 import Struct
 
 from amends_coordinator.core import facts as f
-from amends_coordinator.core.definition import Definition, Step
+from amends_coordinator.core.definition import Definition, Kind, Step
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Cause, Direction, Payload, Refusal, Rejection, TurnBack
 from amends_coordinator.store.interface import SagaRow
@@ -27,6 +27,9 @@ REJECTED = TurnBack(Cause.STEP_REJECTED, "second", "NO", "")
 ASKED = Note(told=Told.ASKED, saga="s", content=1)
 ACCEPTED = Note(told=Told.ACCEPTED, saga="s", content=1)
 
+CONSEQUENCES = (f.CompensationStarted, f.SagaCompleted, f.SagaCompensated)
+"""What is decided together with the fact before it, and so has its time."""
+
 
 def started(definition: Definition = TWO_STEPS, deadline: float | None = None) -> f.SagaStarted:
     content = Struct()
@@ -36,13 +39,16 @@ def started(definition: Definition = TWO_STEPS, deadline: float | None = None) -
 
 
 def log(state: SagaState, *facts: f.Fact, attention: str = "") -> Record:
-    """A log with an event a second, and the row that goes with it."""
-    events = tuple(f.Event(number, float(number), fact) for number, fact in enumerate(facts, start=1))
-    end = float(len(facts)) if state.ended else None
+    """A log with a decision a second, and the row that goes with it."""
+    events, now = [], 0.0
+    for number, fact in enumerate(facts, start=1):
+        now += not isinstance(fact, CONSEQUENCES)
+        events.append(f.Event(number, now, fact))
+    end = now if state.ended else None
     row = SagaRow(
         id="s", definition_name="two", state=state, create_time=1.0, end_time=end, needs_attention=attention
     )
-    return Record(row=row, events=events)
+    return Record(row=row, events=tuple(events))
 
 
 COMPLETED = log(
@@ -255,3 +261,20 @@ def test_p12_a_refusal_that_is_not_flagged() -> None:
         f.AttemptFailed("second", Direction.BACKWARD, 1, 14, "gone", 60.0),
     )
     assert "P12" in promises(told(silent, APPLIED, APPLIED_LATER))
+
+
+def test_p12_a_rejection_after_the_pivot_that_is_not_flagged() -> None:
+    """A step that should be retried for ever is rejected while another goes on, and nothing says so."""
+    after = [
+        Step(name=name, participant="alpha", action="plain", needs=("first",), kind=Kind.RETRIABLE)
+        for name in ("second", "third")
+    ]
+    pivot = replace(TWO_STEPS.steps[0], kind=Kind.PIVOT)
+    silent = log(
+        SagaState.RUNNING,
+        started(replace(TWO_STEPS, steps=(pivot, *after))),
+        f.StepSucceeded("first", 1, None),
+        f.StepRejected("second", 1, Rejection("NO")),
+        f.AttemptFailed("third", Direction.FORWARD, 1, 14, "gone", 60.0),
+    )
+    assert "P12" in promises(told(silent, APPLIED, REFUSED))

@@ -7,7 +7,7 @@ from amends_coordinator.core import facts as f
 from amends_coordinator.core.definition import Definition, Step
 from amends_coordinator.core.fold import BrokenLogError, apply, begin, rebuild
 from amends_coordinator.core.saga import Saga, StepRun
-from amends_coordinator.core.transitions import StepState
+from amends_coordinator.core.transitions import SagaState, StepState
 from amends_coordinator.core.values import Cause
 from tests.chaos import hearsay
 from tests.chaos.evidence import Evidence, Record, Trace
@@ -41,6 +41,12 @@ EFFECTS_OUTSIDE: Final[Mapping[str | None, frozenset[tuple[int, int]]]] = {
     "COMPENSATED": frozenset({(0, 0), (1, 1)}),
 }
 """The same where the effect lies outside the database."""
+
+STUCK: Final[Mapping[SagaState, frozenset[StepState]]] = {
+    SagaState.RUNNING: frozenset({StepState.REJECTED, StepState.UNKNOWN}),  # after the pivot
+    SagaState.COMPENSATING: frozenset({StepState.REFUSED}),
+}
+"""The states of a step that only an operator can change, by its saga's state; a parked one says so anyway."""
 
 NO_TRACE: Final = Trace()
 
@@ -93,16 +99,16 @@ def _check_deadline(saga: Saga, record: Record) -> Iterator[str]:
 
 
 def _check_flags(record: Record) -> Iterator[str]:
-    """P12, after every append: whatever is refused is flagged."""
+    """P12, after every append: whatever is stuck until an operator comes is flagged."""
     first, *rest = record.events
     assert isinstance(first.fact, f.SagaStarted), "checked when it was rebuilt"
     saga, _ = begin(record.row.id, first.fact, first.time)
     for place, event in enumerate(rest):
         apply(saga, event.fact, event.time)
         same_append = place + 1 < len(rest) and rest[place + 1].time == event.time
-        refused = [step.name for step, run in _runs(saga) if run.state is StepState.REFUSED]
-        if refused and not saga.needs_attention and not same_append:
-            yield f"P12: after event {event.sequence} {refused} is refused, and the saga is not flagged"
+        stuck = [step.name for step, run in _runs(saga) if run.state in STUCK.get(saga.state, ())]
+        if stuck and not saga.needs_attention and not same_append:
+            yield f"P12: after event {event.sequence} {stuck} is stuck, and the saga is not flagged"
 
 
 # A saga and its participants
