@@ -8,9 +8,10 @@ import pytest
 
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import machine
+from amends_coordinator.core.outcomes import Pending
 from amends_coordinator.runtime.errors import UnavailableError
 from amends_coordinator.runtime.watching import watch
-from tests.runtime.runtime_world import HOLD, SUCCEEDED, World, order, parallel, world
+from tests.runtime.runtime_world import HOLD, SUCCEEDED, World, order, parallel, step, world
 from tests.runtime.virtual_time import in_virtual_time
 
 OTHERS_FACT = f.CancelRequested("by another coordinator")
@@ -92,6 +93,24 @@ async def test_p9_watchers_of_a_lost_saga_see_what_is_in_the_log_and_then_the_en
         await w.quiet()
         await _lose(w)
         assert await seen == ["SagaStarted", "CancelRequested"]
+
+
+@in_virtual_time
+async def test_p7_a_lost_saga_that_comes_back_tries_nothing_after_it_turned_back() -> None:
+    """What was being tried then was in flight, whoever looks at the saga next, and is undone."""
+    async with world() as w:
+        w.shop.script["reserve"] = Pending(1.0)
+        await w.start("lost", definition=order(step("reserve"))).answer
+        await w.quiet()
+        w.shop.script["reserve"] = HOLD
+        await asyncio.sleep(1.0)
+        w.runtime.wish(w.live("lost"), machine.CancelWished(""), w.ask().waiter)
+        await w.quiet()
+        await _lose(w)
+        w.shop.script["reserve"] = SUCCEEDED
+        await w.runtime.load("lost")
+        await w.until(lambda: w.store.facts("lost")[-1] == "SagaCompensated")
+        assert w.shop.calls == ["lost/reserve Try 1", "lost/reserve Try 1", "lost/reserve Compensate 1"]
 
 
 async def _names(w: World, saga_id: str) -> list[str]:

@@ -114,6 +114,8 @@ class Saga:
 
     def waits(self) -> bool:
         """Whether nothing is due but what waits for its time: no call of it can be under way unseen."""
+        if self.turn_back and self.trying:
+            return False  # a saga that turns back gives up what waits, and awaits what is under way
         return all(run.next_attempt_time is not None for run in self.runs if run.direction is not None)
 
     def may_turn_back(self) -> bool:
