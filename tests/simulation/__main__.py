@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from tests.simulation import mutants, mutating
+
 SEEDS = 1_000
 """Worlds of a run for which nothing else is said."""
 
@@ -15,9 +17,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     # What is to be changed has to be known before anything else is imported.
     if arguments.mutant:
-        from tests.simulation import mutants
-
-        mutants.install(arguments.mutant)
+        mutating.install(mutants.named(arguments.mutant))
     from tests.simulation import commands
 
     if arguments.mutants is not None:

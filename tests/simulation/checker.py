@@ -132,6 +132,8 @@ class Checker:
             return fact
         else:
             self._check_punctual(kept.saga, event)
+            if isinstance(fact, f.CompensationStarted):
+                self._check_pivot(kept)
             if isinstance(fact, f.StepResolved):
                 kept.excused.add(fact.step)
             try:
@@ -164,6 +166,12 @@ class Checker:
         forward = isinstance(event.fact, f.StepSucceeded | f.AttemptPending | f.AttemptFailed)
         if late and forward and saga.may_turn_back():
             self.object(f"P11: {_words(event.fact)}, and the deadline had passed before", saga.id)
+
+    def _check_pivot(self, kept: Kept) -> None:
+        pivot = kept.saga.definition.pivot
+        name = "" if pivot is None else kept.saga.step(pivot).name
+        if self._effect(kept.saga.id, name).applied and name not in kept.excused:
+            self.object(f"P8: the saga turns back, and its pivot {name} has succeeded", kept.saga.id)
 
     def _check_turn(self, connection: sqlite3.Connection, kept: Kept, facts: list[f.Fact]) -> None:
         saga = kept.saga

@@ -58,7 +58,7 @@ def run_many(first: int, count: int) -> int:
                 print(tally, flush=True)
     for seed in tally.broken[:3]:
         print()
-        _tell(shrink(run(seed)))
+        tell(shrink(run(seed)))
     print(tally)
     return 1 if tally.broken else 0
 
@@ -89,7 +89,8 @@ def run_until_broken(first: int, count: int) -> int:
     return 0
 
 
-def _tell(result: Result) -> None:
+def tell(result: Result) -> None:
+    """Tells the end of a story in which a promise was broken, and how to see it again."""
     print(f"seed {result.seed} broke a promise: {result.broken}")
     lines = result.story.about(result.broken_saga)
     if len(lines) > TOLD:
@@ -107,9 +108,13 @@ def run_mutants(names: list[str], seeds: int) -> int:
         print(f"there is no mutant {', '.join(sorted(unknown))}; there are: {', '.join(mutants.NAMES)}")
         return 2
     caught = 0
-    for mutant, output in _each_caught(chosen, seeds):
-        caught += bool(output)
-        print(f"{mutant.name:44} {output or 'SURVIVED'}", flush=True)
+    try:
+        for mutant, output in _each_caught(chosen, seeds):
+            caught += bool(output)
+            print(f"{mutant.name:60} {output or 'SURVIVED'}", flush=True)
+    except MisfitError as error:
+        print(error)
+        return 2
     print(f"{caught} of {len(chosen)} mutants caught")
     return 0 if caught == len(chosen) else 1
 
@@ -124,6 +129,10 @@ def catch(mutant: mutants.Mutant, seeds: int, first: int = 1) -> str:
     command = [sys.executable, "-m", "tests.simulation", "--mutant", mutant.name]
     command += ["--seeds", str(seeds), "--first", str(first)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 1) or (done.returncode == 1 and not done.stdout):
-        raise RuntimeError(f"mutant {mutant.name} did not run: {done.stderr}")
+    if done.returncode not in (0, 1) or not done.stdout:
+        raise MisfitError(done.stderr.strip().rpartition("\n")[2])
     return done.stdout.strip() if done.returncode == 1 else ""
+
+
+class MisfitError(Exception):
+    """A mutant that cannot be run: the code that it changes is another by now."""

@@ -1,31 +1,299 @@
-"""Faults put into the code on purpose, to see that the checks can fail.
+"""Faults put into the code on purpose, one at a time, to see that the checks can fail.
 
-Each is a piece of source that is replaced by another as its module is imported, in a process of its own;
-nothing of it is in the code that ships. Imports nothing of Amends, for it has to come first.
+Each is a piece of source that is replaced by another while its module is imported, in a process of its own;
+nothing of it is in the code that ships. This imports nothing of Amends, for it has to come first.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Mutant:
+class Mutant(NamedTuple):
     """One fault."""
 
     name: str
-    module: str  # or the path of a file in a package
-    old: str  # occurs once
+    breaks: str
+    """The promise, or promises, that it breaks first and foremost; what it trips over may be another."""
+    module: str
+    """The module that has it; or, with slashes, a file in a package."""
+    old: str
+    """The piece that is replaced. Occurs once."""
     new: str
+    """What it is replaced by."""
 
     def mutated(self, source: str) -> str:
         """Puts the fault into a source. Raises ValueError where it does not fit any more."""
-        if source.count(self.old) != 1:
+        found = source.count(self.old)
+        if found != 1:
             raise ValueError(
-                f"mutant {self.name}: its piece of {self.module} occurs {source.count(self.old)} times, and "
-                "has to occur once; the code has changed, so the mutant has to change with it"
+                f"mutant {self.name!r}: its piece of {self.module} occurs {found} times, and has to occur "
+                "once; the code has changed, and the mutant has to change with it"
             )
         return source.replace(self.old, self.new)
 
 
-MUTANTS: Sequence[Mutant] = ()
-NAMES: Sequence[str] = ()
+MUTANTS: Final = (
+    Mutant(
+        "act before the log is durable",
+        "P7",
+        "amends_coordinator.runtime.runtime",
+        "            live.unwritten += 1\n            self.journal.write(turn)\n",
+        "            live.unwritten += 1\n"
+        "            for call in decision.calls:\n"
+        "                self._call(live, call)\n"
+        "            decision.calls.clear()\n"
+        "            self.journal.write(turn)\n",
+    ),
+    Mutant(
+        "answer StartSaga before the commit",
+        "P1",
+        "amends_coordinator.runtime.runtime",
+        "        self._take_turn(live, decision, now, keep=False, waiter=waiter)\n"
+        "\n"
+        "    async def join_stored",
+        "        self._take_turn(live, decision, now, keep=False)\n"
+        "        waiter.told(saga)\n"
+        "\n"
+        "    async def join_stored",
+    ),
+    Mutant(
+        "commit without a sync",
+        "P1",
+        "amends_coordinator.store.opening",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA synchronous = OFF",
+    ),
+    Mutant(
+        "let a stale owner append",
+        "P9",
+        "amends_coordinator/store/sql/migrations/0001_begin.sql",
+        "    INSERT INTO events (saga_key, sequence, data)",
+        "    INSERT OR REPLACE INTO events (saga_key, sequence, data)",
+    ),
+    Mutant(
+        "take a conflict for a commit",
+        "P1, P9",
+        "amends_coordinator.runtime.runtime",
+        "        if isinstance(error, ConflictError):\n"
+        "            self._conflict(turn)\n"
+        "            return\n",
+        "        if isinstance(error, ConflictError):\n"
+        "            live.unwritten += 1\n"
+        "            self.turn_is_durable(turn)\n"
+        "            return\n",
+    ),
+    Mutant(
+        "lose facts while the disk is full",
+        "P2",
+        "amends_coordinator.runtime.journal",
+        "deque(entry for entry in everything if entry.keep)",
+        "deque()",
+    ),
+    Mutant(
+        "resume nothing after a restart",
+        "P2",
+        "amends_coordinator.runtime.keeper",
+        "                    count += self._resume(saga_id, events, machine.Recovered())",
+        "                    count += 1",
+    ),
+    Mutant(
+        "forget what was in flight at a crash",
+        "P2",
+        "amends_coordinator.core.machine",
+        "if run.direction is not None and not run.in_flight and (due or awaited):",
+        "if False:",
+    ),
+    Mutant(
+        "drop a saga's timer",
+        "P2, P11",
+        "amends_coordinator.runtime.runtime",
+        "live.timer = None if when is None else self.timers.at(when, lambda: self._wake(live))",
+        "live.timer = None",
+    ),
+    Mutant(
+        "see a deadline only when something else happens",
+        "P11",
+        "amends_coordinator.core.saga",
+        "            due.append(self.deadline)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "never wake a saga that sleeps",
+        "P2",
+        "amends_coordinator.runtime.keeper",
+        "        await self._adopt_doubtful()\n        await self._wake()\n",
+        "        await self._adopt_doubtful()\n",
+    ),
+    Mutant(
+        "give up no step that waits when the saga turns back",
+        "P2",
+        "amends_coordinator.core.machine",
+        "            else:\n                self.record(f.StepGivenUp(saga.step(place).name))\n\n\n# Replies",
+        "\n\n\n# Replies",
+    ),
+    Mutant(
+        "clear a rejected step although an earlier attempt is unknown",
+        "P3",
+        "amends_coordinator.core.fold",
+        "_move(saga, place, StepMove.DOUBT if run.in_doubt else StepMove.REJECT)",
+        "_move(saga, place, StepMove.REJECT)",
+    ),
+    Mutant(
+        "take a step that was given up for a rejected one",
+        "P3",
+        "amends_coordinator.core.fold",
+        "    _move(saga, place, StepMove.DOUBT)\n    return",
+        "    _move(saga, place, StepMove.REJECT)\n    return",
+    ),
+    Mutant(
+        "forget an unknown step",
+        "P2",
+        "amends_coordinator.core.fold",
+        "saga.runs[place].state in (StepState.SUCCEEDED, StepState.UNKNOWN) and all(",
+        "saga.runs[place].state is StepState.SUCCEEDED and all(",
+    ),
+    Mutant(
+        "compensate in forward order",
+        "P6",
+        "amends_coordinator.core.fold",
+        "saga.runs[other].state in SETTLED for other in dependents",
+        "True for other in dependents",
+    ),
+    Mutant(
+        "compensate while a sibling is in flight",
+        "P6",
+        "amends_coordinator.core.fold",
+        "if saga.state is not SagaState.COMPENSATING or saga.trying:",
+        "if saga.state is not SagaState.COMPENSATING:",
+    ),
+    Mutant(
+        "try a step before all it needs",
+        "P6",
+        "amends_coordinator.core.fold",
+        "if run.waits_for == 0 and run.state is StepState.WAITING:",
+        "if run.state is StepState.WAITING:",
+    ),
+    Mutant(
+        "give up a pivot in doubt",
+        "P8",
+        "amends_coordinator.core.machine",
+        "(last and forward and exhausted and step.kind is Kind.COMPENSATABLE)",
+        "(last and forward and exhausted)",
+    ),
+    Mutant(
+        "compensate after the pivot",
+        "P8",
+        "amends_coordinator.core.machine",
+        "    if not saga.after_pivot(reply.place):\n        turn.turn_back(",
+        "    if True:\n        turn.turn_back(",
+    ),
+    Mutant(
+        "turn back while the pivot is being tried",
+        "P8",
+        "amends_coordinator.core.saga",
+        "return run is None or run.state is StepState.WAITING",
+        "return run is None or run.state is not StepState.SUCCEEDED",
+    ),
+    Mutant(
+        "believe a status about a pivot in doubt",
+        "P8",
+        "amends_coordinator.core.machine",
+        "if step.kind is Kind.PIVOT and (run.in_doubt or run.pending) and not outcome.stated:",
+        "if False:",
+    ),
+    Mutant(
+        "try a compensation once only",
+        "P2",
+        "amends_coordinator.core.machine",
+        "outcome.code, outcome.message, None if gives_up else again",
+        "outcome.code, outcome.message, None if gives_up or not forward else again",
+    ),
+    Mutant(
+        "take a broken reply for a rejection",
+        "P3",
+        "amends_coordinator.calls.reading",
+        "def _broken(what: str) -> Unknown:\n"
+        '    return Unknown(Code.DATA_LOSS, f"the participant answered with {what}")',
+        'def _broken(what: str) -> Outcome:\n    return Rejected(Rejection("BROKEN"))',
+    ),
+    Mutant(
+        "take a lost connection for a rejection",
+        "P3",
+        "amends_coordinator.calls.reading",
+        "        Code.UNIMPLEMENTED,\n    }",
+        "        Code.UNIMPLEMENTED,\n        Code.UNAVAILABLE,\n    }",
+    ),
+    Mutant(
+        "take another start for the same",
+        "P10",
+        "amends_coordinator.runtime.sameness",
+        '    return "" if dict(saga.labels) == dict(fact.labels) else "set of labels"',
+        '    return ""',
+    ),
+    Mutant(
+        "bury no Compensate that comes first",
+        "P5",
+        "amends._participant.call",
+        "    if deed is Deed.BURY:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "run a Try over a tombstone",
+        "P5",
+        "amends._fence.decision",
+        "    if row is None:\n        return ON_TRY[None]",
+        "    if row is None or row.state is State.TOMBSTONE:\n        return ON_TRY[None]",
+    ),
+    Mutant(
+        "run a Try again when it is repeated",
+        "P4",
+        "amends._fence.decision",
+        "    State.TRIED: Deed.REPEAT,",
+        "    State.TRIED: Deed.RUN,",
+    ),
+    Mutant(
+        "undo again what is undone",
+        "P4",
+        "amends._fence.decision",
+        "    State.COMPENSATED: Deed.CONFIRM,",
+        "    State.COMPENSATED: Deed.UNDO,",
+    ),
+    Mutant(
+        "delete a fence row on a duplicate",
+        "P4",
+        "amends._participant.call",
+        "    if deed is Deed.REPEAT and row is not None:\n",
+        "    if deed is Deed.REPEAT and row is not None:\n"
+        '        ledger.db.execute("DELETE FROM amends_fence WHERE saga_id = ? AND step = ?", call.key)\n',
+    ),
+    Mutant(
+        "keep the effect of a rejected Try",
+        "P3",
+        "amends._participant.batch",
+        "    if has_effect(response):\n",
+        "    if True:\n",
+    ),
+    Mutant(
+        "intend nothing before an external effect",
+        "P3",
+        "amends._participant.outside",
+        "if call.forward and prepared.row is None:",
+        "if False:",
+    ),
+    Mutant(
+        "tell nobody of a refused compensation",
+        "P12",
+        "amends_coordinator.core.machine",
+        "    if turn.saga.compensating:\n        # The others",
+        "    if False:\n        # The others",
+    ),
+)
+
+NAMES: Final = tuple(mutant.name for mutant in MUTANTS)
+
+
+def named(name: str) -> Mutant:
+    """Finds a mutant. Raises ValueError if there is none of this name."""
+    for mutant in MUTANTS:
+        if mutant.name == name:
+            return mutant
+    raise ValueError(f"there is no mutant {name!r}; there are: {', '.join(NAMES)}")

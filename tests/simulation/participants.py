@@ -23,8 +23,6 @@ CREATE TABLE IF NOT EXISTS ledger (
 
 ENTER = "INSERT INTO ledger (saga, step, what) VALUES (?, ?, ?)"
 
-PAUSE = 0.7
-"""Seconds after which a pending step wants to be asked again."""
 
 Changed = Callable[[str, str, str, str], None]
 """Told of an effect outside any database: by which node, of which saga and step, and what it is now."""
@@ -70,7 +68,7 @@ class Behaviour:
         if not self.calm and times <= raises:
             raise RuntimeError("a handler in a bad mood")
         if not self.calm and times <= raises + pends:
-            raise Pending(PAUSE)
+            raise Pending(mood["pause"])
         if not forward and not self.calm and times <= raises + pends + mood["refuses"]:
             raise Refused("NOT_NOW", "a handler in a bad mood")
         if forward and mood["rejects"]:

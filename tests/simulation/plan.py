@@ -77,6 +77,7 @@ class Mood:
     rejects: int = 0
     raises: int = 0  # the first so many Trys
     pends: int = 0  # the next so many
+    pause: float = 0.7  # seconds after which a pending step wants to be asked again
     seconds: float = 0.0  # that a Try takes, where the handler is a coroutine
     raises_undo: int = 0  # the first so many Compensates
     pends_undo: int = 0  # the next so many
@@ -196,6 +197,7 @@ def _mood(random: Random, faults: frozenset[Fault]) -> Mood:
         rejects=rejects,
         raises=some(4),
         pends=some(3),
+        pause=random.choice([0.7, 0.7, 90.0]),  # beyond a minute, a saga leaves memory
         seconds=random.uniform(0.0, 4.0) if random.random() < 0.3 else 0.0,
         raises_undo=some(12),
         pends_undo=some(3),

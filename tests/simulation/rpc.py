@@ -149,7 +149,7 @@ class Rpc:
         elif network.chance(network.weather.made_up_status):
             network.injected("a proxy answered in place of a server")
             code = network.random.choice(_MADE_UP)
-            if network.weather.made_up_rejections and network.random.random() < 0.2:
+            if network.weather.made_up_rejections and network.random.random() < 0.5:
                 code = _MADE_UP_REJECTION
             self._up(self._failing(code, "upstream connect error"))
         else:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.simulation.plan import Scope
 from tests.simulation.running import Result, run
 
-SECONDS = 20.0
+SECONDS = 10.0
 """How long to look for a shorter story: nobody waits for the shortest."""
 
 VARIATIONS = 12

@@ -1,0 +1,56 @@
+"""The checks can fail: faults put into the code are noticed, and told as a story that can be replayed."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.commands import catch
+from tests.simulation.mutants import MUTANTS, Mutant, named
+from tests.simulation.mutating import source_of
+
+CAUGHT_EARLY = {
+    "act before the log is durable": 1,
+    "bury no Compensate that comes first": 13,
+    "commit without a sync": 1,
+    "compensate in forward order": 2,
+    "let a stale owner append": 1,
+    "tell nobody of a refused compensation": 20,
+}
+"""Some mutants, of every room, and the first world that notices them."""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_fits_the_code_as_it_is(mutant: Mutant) -> None:
+    """Its piece of source is there, once; otherwise it would be caught by nothing, or by the wrong thing."""
+    source = source_of(mutant).read_text("utf-8")
+    assert mutant.mutated(source) != source
+
+
+@pytest.mark.parametrize("name", CAUGHT_EARLY)
+def test_a_mutant_is_caught_by_the_promise_it_breaks(name: str) -> None:
+    """The rest of them are run by ``python -m tests.simulation --mutants``."""
+    caught = catch(named(name), seeds=1, first=CAUGHT_EARLY[name])
+    _, _, promise = caught.partition(": ")
+    assert promise.partition(":")[0] in named(name).breaks
+
+
+def test_a_broken_promise_is_told_shortly_and_can_be_replayed() -> None:
+    """What is told ends with the promise, names one saga, and gives the command that shows it again."""
+    program = """
+from tests.simulation import mutants, mutating
+mutating.install(mutants.named("compensate in forward order"))
+from tests.simulation import commands
+from tests.simulation.running import run
+from tests.simulation.shrinking import shrink
+whole = run(2)
+short = shrink(whole)
+assert len(short.story.lines) < len(whole.story.lines)
+commands.tell(short)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.splitlines()
+    assert first.startswith("seed 2 broke a promise: P6: ")
+    assert "BROKEN P6" in done.stdout
+    assert last.startswith("again: python -m tests.simulation --seed 2 ")
