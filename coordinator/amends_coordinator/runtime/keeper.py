@@ -138,7 +138,9 @@ class Keeper:
         if not sleepers:
             return
         times = {live.saga.id: live.saga.wake_time() for live, _ in sleepers}
-        await self._runtime.store.sleep({key: NEVER if when is None else when for key, when in times.items()})
+        await self._runtime.store.sleep(
+            {key: NEVER if when is None else min(when, NEVER) for key, when in times.items()}
+        )
         for live, sequence in sleepers:
             if live.saga.sequence == sequence and self._is_drowsy(live) and not live.observed:
                 self._runtime.forget(live)
