@@ -108,14 +108,14 @@ async def test_unfinished_sagas_are_finished(
     async with world(tmp_path / "amends.db", lambda: last + later) as running:
         await running.keeper.recovered.wait()
         for saga_id, shown in sagas.items():
-            saga = await _finish(running, saga_id, operator)
+            saga = await finish(running, saga_id, operator)
             log = await running.store.read_log(saga_id)
             Audit(saga.definition).read(event.fact for event in log)
             assert len(log) >= len(shown.events)
             assert saga.state is (SagaState.COMPENSATED if saga.turn_back else SagaState.COMPLETED)
 
 
-async def _finish(running: World, saga_id: str, operator: str) -> Saga:
+async def finish(running: World, saga_id: str, operator: str) -> Saga:
     """Waits for the end of a saga, and helps where it is parked."""
     while not (await running.wait_for_rest(saga_id)).ended:
         saga = await running.runtime.read(saga_id)

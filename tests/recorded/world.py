@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,7 @@ async def world(path: Path, now: Callable[[], float]) -> AsyncIterator[World]:
     finally:
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
         running.timers.close()
         await store.close()
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends), f"the coordinator broke down: {ends}"
