@@ -116,6 +116,18 @@ async def test_p7_no_compensate_leaves_before_the_decision_is_durable() -> None:
 
 
 @in_virtual_time
+async def test_p7_no_try_leaves_once_the_saga_has_turned_back() -> None:
+    """Not even one that was decided before, and whose commit both decisions shared."""
+    async with world() as w:
+        w.store.open.clear()
+        asking = w.start("a", until_end=True)
+        w.runtime.wish(w.live("a"), machine.CancelWished("enough"), w.ask().waiter)
+        w.store.open.set()
+        assert (await asking.answer).state.name == "COMPENSATED"
+        assert w.shop.calls == ["a/reserve Compensate 1"]
+
+
+@in_virtual_time
 async def test_nobody_is_told_of_an_end_that_is_not_durable() -> None:
     """Who waits for the end waits for the disk as well."""
     async with world() as w:

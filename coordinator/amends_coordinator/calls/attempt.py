@@ -4,15 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.rpc.code_pb2 import Code
+
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.core.definition import Step
-from amends_coordinator.core.outcomes import Outcome
+from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction
 from amends_coordinator.timers import Timer
 
 MAX_REQUEST = (4 << 20) - 2048
 """Bytes of a call: what any gRPC server takes by default, less the envelope of an Exchange message."""
+
+WITHDRAWN = Unknown(Code.CANCELLED, "withdrawn before it was sent")
+"""What a Try comes to that need not leave any more, for its saga has turned back."""
 
 
 @dataclass(slots=True, eq=False)

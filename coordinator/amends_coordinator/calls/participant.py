@@ -12,7 +12,7 @@ from google.rpc.code_pb2 import Code
 
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc as pb_grpc
-from amends_coordinator.calls.attempt import Attempt
+from amends_coordinator.calls.attempt import WITHDRAWN, Attempt
 from amends_coordinator.calls.exchange import Exchange
 from amends_coordinator.calls.spans import Spans
 from amends_coordinator.calls.unary import UnaryCalls
@@ -125,7 +125,7 @@ class Participant:
         """Ends an attempt that is still waiting; one that was sent is awaited as ever."""
         if not attempt.sent and not attempt.ended:
             self._withdrawn += 1
-            attempt.finish(Unknown(Code.CANCELLED, "withdrawn before it was sent"))
+            attempt.finish(WITHDRAWN)
 
     async def describe(self) -> pb.DescribeResponse:
         """Asks which actions the participant offers.

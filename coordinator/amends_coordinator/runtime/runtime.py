@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from google.rpc.code_pb2 import Code
 
-from amends_coordinator.calls.attempt import Attempt
+from amends_coordinator.calls.attempt import WITHDRAWN, Attempt
 from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.spans import outcome_name
 from amends_coordinator.core import machine
@@ -16,6 +16,7 @@ from amends_coordinator.core.machine import Decision, Stimulus, WishRefusedError
 from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState
+from amends_coordinator.core.values import Direction
 from amends_coordinator.runtime.absent import Absent
 from amends_coordinator.runtime.errors import (
     AlreadyExistsError,
@@ -369,6 +370,10 @@ class Runtime:
         saga = live.saga
         attempt = Attempt(saga, call.place, call.direction, call.attempt, self._replied)
         live.attempts[call.place] = attempt
+        if call.direction is Direction.FORWARD and saga.turn_back is not None:
+            # The saga has turned back while this was on its way to the disk: no new attempt starts.
+            attempt.finish(WITHDRAWN)
+            return
         name = attempt.step.participant
         participant = self.participants.get(name)
         if participant is None:
