@@ -11,9 +11,9 @@ from google.rpc.code_pb2 import Code
 
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls import exchange
-from amends_coordinator.calls.attempt import Attempt
+from amends_coordinator.calls.attempt import WITHDRAWN, Attempt
 from amends_coordinator.core.outcomes import Outcome, Succeeded, Unknown
-from amends_coordinator.core.values import Direction
+from amends_coordinator.core.values import Cause, Direction, TurnBack
 from tests.calls.fake_participant import Connect, FakeParticipant, Request, Rig, Serve, accept
 
 Reply = pb.ExchangeResponse.Reply
@@ -68,6 +68,18 @@ async def test_without_exchange_calls_are_unary_from_then_on(serve: Serve, conne
     assert server.streams == 1
     assert server.seen.qsize() == 21
     assert rig.opened == 0
+
+
+async def test_p7_a_try_takes_no_other_way_once_its_saga_has_turned_back(
+    serve: Serve, connect: Connect
+) -> None:
+    """It cannot have been read where there is no Exchange, and no new attempt starts."""
+    server = await serve("unary")
+    rig = connect(server)
+    attempt, outcome = rig.submit("one")
+    attempt.saga.turn_back = TurnBack(Cause.CANCELLED, "", "CANCELLED", "enough")
+    assert await within(outcome) == WITHDRAWN
+    assert server.seen.empty()
 
 
 async def test_a_participant_without_exchange_is_recognised_under_load(

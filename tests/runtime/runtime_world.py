@@ -171,6 +171,7 @@ class FakeParticipant:
         self.script: dict[str | tuple[str, Direction], Script] = {}
         self.calls: list[str] = []  # "saga/step Try 1", as they came
         self.held: list[Attempt] = []
+        self.withdrawn: list[Attempt] = []
         self.waiting = 0
         self.description: pb.DescribeResponse | None = None  # None: it is down
         self.garbage = False  # whether its description cannot be read
@@ -204,7 +205,8 @@ class FakeParticipant:
             asyncio.get_running_loop().call_soon(attempt.finish, outcome)
 
     def withdraw(self, attempt: Attempt) -> None:
-        """All calls leave at once here, so none can be withdrawn."""
+        """Notes what it is asked; all calls leave at once here, so none is withdrawn."""
+        self.withdrawn.append(attempt)
 
     def hold_description(self) -> asyncio.Event:
         """Has descriptions come only once this event is set."""

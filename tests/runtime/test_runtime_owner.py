@@ -113,6 +113,20 @@ async def test_p7_a_lost_saga_that_comes_back_tries_nothing_after_it_turned_back
         assert w.shop.calls == ["lost/reserve Try 1", "lost/reserve Try 1", "lost/reserve Compensate 1"]
 
 
+@in_virtual_time
+async def test_p9_calls_of_a_lost_saga_that_wait_to_be_sent_are_withdrawn() -> None:
+    """Its owner makes them, if they are to be made; one that left later would speak for an old attempt."""
+    async with world() as w:
+        w.shop.script |= {"a": HOLD, "b": HOLD}
+        await w.start("lost", definition=parallel("a", "b")).answer
+        await w.until(lambda: len(w.shop.held) == 2)
+        waiting = w.live("lost").attempts[1]
+        w.store.write_as_another("lost", OTHERS_FACT)
+        w.shop.answer(SUCCEEDED, "a")
+        await w.until(lambda: w.runtime.live("lost") is None)
+        assert w.shop.withdrawn == [waiting]
+
+
 async def _names(w: World, saga_id: str) -> list[str]:
     return [type(event.fact).__name__ async for event in watch(w.runtime, saga_id, 0, live=True)]
 

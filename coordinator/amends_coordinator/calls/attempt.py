@@ -17,7 +17,7 @@ MAX_REQUEST = (4 << 20) - 2048
 """Bytes of a call: what any gRPC server takes by default, less the envelope of an Exchange message."""
 
 WITHDRAWN = Unknown(Code.CANCELLED, "withdrawn before it was sent")
-"""What a Try comes to that need not leave any more, for its saga has turned back."""
+"""What an attempt comes to that has not left and need not any more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +40,11 @@ class Attempt:
     def step(self) -> Step:
         """The definition of the step."""
         return self.saga.step(self.place)
+
+    @property
+    def needless(self) -> bool:
+        """Whether it is a Try whose saga has turned back: if it has not left yet, it need not any more."""
+        return self.direction is Direction.FORWARD and self.saga.turn_back is not None
 
     def finish(self, outcome: Outcome) -> None:
         """Tells what the call came to; only the first word counts."""

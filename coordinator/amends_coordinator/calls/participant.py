@@ -207,7 +207,10 @@ class Participant:
         for attempt in unsent:
             if attempt.timer is not None:
                 attempt.timer.cancel()
-            self._unary.send(attempt)
+            if attempt.needless:  # whoever has no Exchange has not read it
+                self._attempt_ended(attempt, WITHDRAWN)
+            else:
+                self._unary.send(attempt)
         self._pump()
 
 

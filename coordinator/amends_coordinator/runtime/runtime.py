@@ -16,7 +16,6 @@ from amends_coordinator.core.machine import Decision, Stimulus, WishRefusedError
 from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState
-from amends_coordinator.core.values import Direction
 from amends_coordinator.runtime.absent import Absent
 from amends_coordinator.runtime.errors import (
     AlreadyExistsError,
@@ -370,8 +369,7 @@ class Runtime:
         saga = live.saga
         attempt = Attempt(saga, call.place, call.direction, call.attempt, self._replied)
         live.attempts[call.place] = attempt
-        if call.direction is Direction.FORWARD and saga.turn_back is not None:
-            # The saga has turned back while this was on its way to the disk: no new attempt starts.
+        if attempt.needless:  # its saga turned back while both were on their way to the disk
             attempt.finish(WITHDRAWN)
             return
         name = attempt.step.participant
@@ -455,8 +453,10 @@ class Runtime:
             turn.waiter.failed(LostError(saga.id))
 
     def _drop(self, live: Live, error: RequestError | None) -> None:
-        """Lets go of a saga; its attempts in flight end unheard."""
+        """Lets go of a saga: attempts in flight end unheard, and those that wait to be sent do not leave."""
         self._leave(live)
+        for attempt in list(live.attempts.values()):
+            self.participants[attempt.step.participant].withdraw(attempt)
         waiters, live.waiters = live.waiters, []
         if error is not None:
             for waiter in waiters:
