@@ -13,11 +13,12 @@ network, the disk, and the processes, which die and start again.
 The same seed gives the same run, to the last event. Where to find what:
 
 * `environment` replaces what the code runs on: clock, chance, threads of SQLite, the transport of gRPC.
-* `process` has processes that can be killed, `disk` what they keep, `network` what they hear of each other,
-  `rpc` single calls.
-* `plan` draws from the seed what is to happen; `coordinator`, `participants` and `clients` are those to whom
-  it happens; `world` lets it happen.
+* `process` has processes that can be killed, `disk` what they keep, `network` what befalls messages between
+  them, `rpc` and `endpoints` what gRPC is to the code; a `node` starts one process after the other.
+* `plan` draws from the seed what is to happen; `participants` and `clients` are those to whom
+  it happens; `happenings` are what happens, and `world` lets it.
 * `checker` watches, and objects where a promise is broken; `story` tells what happened, `shrinking` makes
   that short.
-* `mutants` are deliberate faults, by which the checks show that they can fail.
+* `mutants` are deliberate faults, by which the checks show that they can fail; `mutating` puts them in.
+* `running` runs one world, `commands` as many as you like.
 """

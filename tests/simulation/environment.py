@@ -26,9 +26,9 @@ from amends_coordinator.store import sqlite
 from amends_coordinator.timers import Timers
 from tests.runtime.virtual_time import VirtualLoop
 from tests.simulation.disk import Connection, Lock
+from tests.simulation.endpoints import Channel, Server
 from tests.simulation.network import Network
 from tests.simulation.process import Future, Process, Task
-from tests.simulation.rpc import Channel, Server
 
 EPOCH = 1_700_000_000.0
 """When every simulation begins, in seconds since 1970."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
-    from tests.simulation.rpc import Rpc, Server
+    from tests.simulation.endpoints import Server
+    from tests.simulation.rpc import Rpc
 
 
 @dataclass(slots=True)

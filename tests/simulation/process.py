@@ -60,7 +60,7 @@ class Process:
 
     @staticmethod
     def of(context: contextvars.Context | None) -> "Process | None":
-        """The process that a context is; None for the world around."""
+        """The process that a context belongs to; None for the world around. Without one: that is running."""
         return _RUNNING.get() if context is None else context.get(_RUNNING)
 
     def adopt(self, task: "asyncio.Task[Any]") -> None:

@@ -75,6 +75,6 @@ async def _live(loop: Loop, plan: Plan, story: Story, home: Path) -> Checker:
 def _object_to(checker: Checker, context: dict[str, Any]) -> None:
     """Takes an error that nobody expected for a broken promise, unless it is the last word of the dead."""
     task = context.get("task") or context.get("future")
-    process = task.get_context().run(Process.current) if isinstance(task, asyncio.Task) else None
+    process = Process.of(task.get_context()) if isinstance(task, asyncio.Task) else None
     if process is None or process.alive:
         checker.object(f"P2: nobody expected this: {context.get('message')}: {context.get('exception')!r}")
