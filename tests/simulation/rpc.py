@@ -22,10 +22,11 @@ _MADE_UP = (
 """What a proxy answers by itself, without asking whom the call is for."""
 
 _MADE_UP_REJECTION = grpc.StatusCode.PERMISSION_DENIED
+_REJECTIONS = 0.5
+"""What it answers where that may be a rejection, and how often."""
 
 _SOON, _LATE = 0.01, 100.0
 """Seconds after which a duplicate arrives, at the soonest and at the latest."""
-
 
 _NEXT = 1e-9
 """Seconds between two messages of one direction at the least, so that they arrive in order."""
@@ -93,7 +94,7 @@ class Rpc:
         elif network.chance(network.weather.made_up_status):
             network.injected("a proxy answered in place of a server")
             code = network.random.choice(_MADE_UP)
-            if network.weather.made_up_rejections and network.random.random() < 0.5:
+            if network.weather.made_up_rejections and network.chance(_REJECTIONS):
                 code = _MADE_UP_REJECTION
             self._up(self._failing(code, "upstream connect error"))
         else:
