@@ -68,5 +68,6 @@
 #define TRY_RUNS_AGAIN       15
 #define UNDO_RUNS_AGAIN      16
 #define PENDING_BELIEVED     17
+#define NOT_WITHDRAWN        18
 
 #define broken(variant) (BROKEN == variant)

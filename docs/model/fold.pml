@@ -36,6 +36,8 @@ inline open_dependents() {
     }
 }
 
+#define must_wait_for(a, b) (broken(UNDO_IN_FORWARD_ORDER) -> needed_by(b, a) : needed_by(a, b))
+
 /* P6: nothing is being tried any more, and every step that needs it is settled. From the last step to the first, as
    in fold.py; nobody can tell the difference, for a step that has begun to be undone is not settled. */
 inline undo_those_whose_turn_it_is() {
@@ -45,7 +47,7 @@ inline undo_those_whose_turn_it_is() {
         for (i : 0 .. STEPS - 1) {
             holds = my(i).state == SUCCEEDED || my(i).state == UNKNOWN;
             for (k : 0 .. STEPS - 1) {
-                holds = holds && !((broken(UNDO_IN_FORWARD_ORDER) -> needed_by(k, i) : needed_by(i, k)) && !is_settled(k))
+                holds = holds && (is_settled(k) || !must_wait_for(i, k))
             }
             my(i).state = (holds -> COMPENSATING : my(i).state)
         }

@@ -2,6 +2,9 @@
 
 hidden byte n, expected, fenced;
 
+#define needless(step) \
+    ((my(step).call == QUEUED || my(step).call == DUE) && my(step).state == TRYING && \
+     me.saga == COMPENSATING && !broken(NOT_WITHDRAWN))
 #define unfinished (length > 0 && !completed && !undone_all)
 
 inline leave_in_the_network(place) {
@@ -33,8 +36,8 @@ inline carry_out() {
     clear_unwritten();
     for (n : 0 .. STEPS - 1) {
         if
-        :: my(n).call == QUEUED -> my(n).call = DUE
-        :: my(n).call == DUE && my(n).state == TRYING && me.saga == COMPENSATING -> my(n).call = UNKNOWN
+        :: needless(n) -> my(n).call = UNKNOWN
+        :: my(n).call == QUEUED && !needless(n) -> my(n).call = DUE
         :: else
         fi
     }
@@ -75,6 +78,7 @@ inline commit() {
 inline send(place) {
     if
     :: my(place).state == TRYING -> permit_try(place);
+        keep(7, me.saga != COMPENSATING || me.facts > 0); /* on disk, the turn back permits no new attempt */
         say("coordinator %d -> participant %d: Try\n", c, place)
     :: else -> permit_compensate(place);
         say("coordinator %d -> participant %d: Compensate\n", c, place)
