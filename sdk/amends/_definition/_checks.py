@@ -7,6 +7,7 @@ and only YAML knows lines.
 
 from collections.abc import Container, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import NamedTuple
 
 from amends._ids import ID_FORM, is_id
@@ -14,6 +15,9 @@ from amends.errors import Problem
 
 MAX_STEPS = 1_000
 """Steps of a definition, as in the contracts."""
+
+MAX_WRONG_NEEDS = 20
+"""Wrong needs of one step that are told: a million of them could be."""
 
 DAY = 86_400.0
 MIN_DURATION = 0.001
@@ -94,7 +98,8 @@ def _check_references(places: Sequence[Place]) -> list[Finding]:
             text = f"repeats the name of step {first[place.name] + 1}"
             found.append(_finding(number, place, "name", text))
     for number, place in enumerate(places):
-        found += [_finding(number, place, "needs", text) for text in _wrong_needs(place.needs or (), first)]
+        wrong = islice(_wrong_needs(place.needs or (), first), MAX_WRONG_NEEDS)
+        found += [_finding(number, place, "needs", text) for text in wrong]
     return found
 
 

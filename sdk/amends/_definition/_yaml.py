@@ -34,6 +34,9 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
 """Nesting of a file; a definition needs five levels."""
 
+MAX_PROBLEMS = 100
+"""Problems that are told: nobody mends more at once, and aliases can repeat one a million times."""
+
 _STEP_FIELDS = ("name", "participant", "action", "needs", "kind", "effect_free", "timeout", "retry")
 _STEP_REQUIRED = ("name", "participant", "action")
 _RETRY_FIELDS = ("max_attempts", "initial_backoff", "backoff_multiplier", "max_backoff")
@@ -71,7 +74,10 @@ def read_text(text: str, source: str) -> Parts:
     reader = _Reader(source)
     parts = reader.definition(_compose(text, source))
     if reader.problems:
-        raise DefinitionError(sorted(reader.problems, key=lambda problem: problem.line))
+        problems = sorted(reader.problems, key=lambda problem: problem.line)
+        if len(problems) == MAX_PROBLEMS:
+            problems.append(Problem(description="may have more that is wrong", source=source))
+        raise DefinitionError(problems)
     return parts
 
 
@@ -91,21 +97,27 @@ class _ShallowLoader(yaml.SafeLoader):
 
 
 def _compose(text: str, source: str) -> yaml.Node:
+    loader: _ShallowLoader | None = None
     try:
-        node = yaml.compose(text, Loader=_ShallowLoader)
+        loader = _ShallowLoader(text)
+        node: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        problem = Problem(description=f"is not valid YAML: {words}", source=source, line=line)
-        raise DefinitionError([problem]) from error
+        raise _not_yaml(words, source, line) from error
     except yaml.YAMLError as error:
-        first_line = str(error).splitlines()[0]
-        raise DefinitionError(
-            [Problem(description=f"is not valid YAML: {first_line}", source=source)]
-        ) from error
+        raise _not_yaml(str(error).splitlines()[0], source) from error
+    except (ValueError, OverflowError) as error:  # of chr() and int(): PyYAML lets them pass
+        line = loader.get_mark().line + 1 if loader else 0
+        words = "there is no such character, or no number of so many digits"
+        raise _not_yaml(words, source, line) from error
     if node is None:
         raise DefinitionError([Problem(description="is empty", source=source)])
     return node
+
+
+def _not_yaml(words: str, source: str, line: int = 0) -> DefinitionError:
+    return DefinitionError([Problem(description=f"is not valid YAML: {words}", source=source, line=line)])
 
 
 @dataclass
@@ -117,7 +129,9 @@ class _Reader:
 
     def report(self, text: str, node: yaml.Node, *, field: str = "", step: str = "") -> None:
         line = node.start_mark.line + 1
-        self.problems.append(Problem(description=text, field=field, step=step, source=self.source, line=line))
+        if len(self.problems) < MAX_PROBLEMS:
+            problem = Problem(description=text, field=field, step=step, source=self.source, line=line)
+            self.problems.append(problem)
 
     def definition(self, root: yaml.Node) -> Parts:
         """Reads the whole; what it returns is meaningful only if there are no problems."""

@@ -27,12 +27,18 @@ def _scalar(node: yaml.Node, *types: str) -> str | None:
     return None
 
 
+def _quotable(node: yaml.Node) -> str:
+    """What was written, if that can be part of a line."""
+    text = str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+    return text if len(text) <= 60 and text.isprintable() else ""
+
+
 def read_string(node: yaml.Node) -> str:
     """Reads text; a number or a truth value has to be quoted to be one."""
     text = _scalar(node, "str")
     if text is None:
-        hint = f'; write "{node.value}" in quotes' if isinstance(node, yaml.ScalarNode) and node.value else ""
-        raise WrongTypeError(f"must be text{hint}")
+        written = _quotable(node)
+        raise WrongTypeError("must be text" + (f'; write "{written}" in quotes' if written else ""))
     return text
 
 
@@ -84,6 +90,7 @@ def read_duration(node: yaml.Node) -> float:
     """Reads a duration, in seconds. Its unit has to be written: ``10`` alone would be a guess."""
     text = _scalar(node, "str")
     if text is None or not _DURATION.match(text):
-        hint = f"; {node.value} of what?" if _scalar(node, "int", "float") else ""
+        written = _quotable(node) if _scalar(node, "int", "float") else ""
+        hint = f"; {written} of what?" if written else ""
         raise WrongTypeError(f"must be a duration with its unit, such as 10s, 500ms, 2m or 1h30m{hint}")
     return sum(float(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(text))
