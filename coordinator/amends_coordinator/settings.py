@@ -18,6 +18,7 @@ from typing import Any
 
 _NAME = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.%a-z]+\]")
+_PORT = re.compile(r"[0-9]{1,9}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION_UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -102,7 +103,7 @@ def read_name(raw: object) -> str:
 def read_address(raw: object) -> str:
     """Returns HOST:PORT, the port from 0 to 65535 (0: any free one); raises ValueError."""
     host, colon, port = raw.rpartition(":") if isinstance(raw, str) else ("", "", "")
-    if not (colon and _HOST.fullmatch(host) and port.isascii() and port.isdigit() and int(port) <= 65_535):
+    if not (colon and _HOST.fullmatch(host) and _PORT.fullmatch(port) and int(port) <= 65_535):
         raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
     return f"{host}:{int(port)}"
 

@@ -5,7 +5,6 @@ flag may move one of them and leave the others, and its certificates, as the fil
 """
 
 import difflib
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,12 @@ from amends_coordinator.settings import (
 
 CONFIG_VARIABLE: Final = "AMENDS_CONFIG"
 _PARTICIPANT_KEYS: Final = ("address", "ca", "cert", "key")
+_KEYS_DEEP: Final = 3
+"""The parts of the longest key that is asked for: `participants`, one of them, what is said of it."""
+
+_FILE_BYTES_MAX: Final = 64 * 1024
+"""Two hundred participants with their certificates fit; a file that takes minutes to parse does not."""
+
 _SINGLE: Final = tuple(setting for setting in SETTINGS if setting.name != "participants")
 
 
@@ -34,12 +39,12 @@ class _File:
 
     path: str = ""
     table: Mapping[str, Any] = field(default_factory=dict)
-    lines: tuple[str, ...] = ()
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)  # of keys
 
     def place(self, *keys: str) -> str:
         """Names the line of a key, or of the table around it where that was written on one line."""
         while keys:
-            if number := _line_of(self.lines, keys):
+            if number := self.lines.get(keys):
                 return f"{self.path}, line {number}"
             keys = keys[:-1]
         return self.path
@@ -95,31 +100,47 @@ def _read_toml(path: str | None) -> _File:
     if path is None:
         return _File()
     try:
-        text = Path(path).read_text("utf-8")
-        return _File(path=path, table=tomllib.loads(text), lines=tuple(text.splitlines()))
+        with Path(path).open("rb") as file:
+            content = file.read(_FILE_BYTES_MAX + 1)
+        if len(content) > _FILE_BYTES_MAX:
+            raise SettingsError(f"{path}: is larger than {_FILE_BYTES_MAX // 1024} KiB")
+        text = content.decode()
+        return _File(path=path, table=tomllib.loads(text), lines=_lines_of_keys(text))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
+    except SettingsError:
+        raise
+    except ValueError as error:  # of int(), which takes no more than so many digits
+        raise SettingsError(f"{path}: not TOML: a number has too many digits") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: not TOML: its values are nested too deeply") from error
 
 
-def _line_of(lines: Iterable[str], keys: tuple[str, ...]) -> int | None:
-    """Finds the line of a key, as people write TOML: alone, dotted, or under the header of its table."""
-    wanted, header = list(keys), list[str]()
-    for number, line in enumerate(lines, start=1):
-        if match := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$", line):
-            header = written = _split_key(match[1])
-        elif match := re.match(r"\s*([^=#]+?)\s*=", line):
-            written = header + _split_key(match[1])
+def _lines_of_keys(text: str) -> dict[tuple[str, ...], int]:
+    """Finds the first line of every key, as people write TOML: alone, dotted, or under a table's header."""
+    found: dict[tuple[str, ...], int] = {}
+    header: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if line.startswith("["):
+            name, _, rest = line[1:].partition("]")
+            if "[" in name or rest.strip()[:1] not in ("", "#"):
+                continue
+            header = written = _split_key(name)
         else:
-            continue
-        if written[: len(wanted)] == wanted:
-            return number
-    return None
+            name, equals, _ = line.partition("=")
+            if not equals or "#" in name:
+                continue
+            written = header + _split_key(name)
+        for length in range(1, min(len(written), _KEYS_DEEP) + 1):
+            found.setdefault(written[:length], number)
+    return found
 
 
-def _split_key(written: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in written.split(".")]
+def _split_key(written: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in written.split("."))
 
 
 def _refuse_unknown(key: str, known: Iterable[str], place: str) -> None:
