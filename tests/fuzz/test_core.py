@@ -15,7 +15,7 @@ from tests.fuzz.core_stories import CoreStories
 from tests.fuzz.effort import effort
 
 TestCoreStories = CoreStories.TestCase
-TestCoreStories.settings = effort(150, steps=40)
+TestCoreStories.settings = effort(120, steps=40)
 
 Log = list[f.Event]
 SEEDS = st.integers(0, 2**64)
@@ -29,7 +29,7 @@ def log_of(random: Random) -> Log:
     return world.events
 
 
-@effort(100)
+@effort(60)
 @given(SEEDS)
 def test_every_beginning_of_a_log_is_a_saga(seed: int) -> None:
     """Wherever a log ends, it can be rebuilt: a later event never mends an earlier one."""
@@ -59,7 +59,7 @@ Damage = Callable[[Log, Log, int], Log]
 
 
 @DAMAGES
-@effort(100)
+@effort(60)
 @given(SEEDS, SEEDS, PLACES)
 def test_a_damaged_log_is_refused_or_is_a_saga(damage: Damage, seed: int, another: int, place: int) -> None:
     """Nothing but BrokenLogError comes of events that do not belong there, even where their numbers fit."""

@@ -4,7 +4,7 @@ from tests.fuzz.effort import effort
 from tests.fuzz.fence_stories import FenceStories, FenceStoriesInMemory
 
 TestFenceStories = FenceStories.TestCase
-TestFenceStories.settings = effort(25, steps=25)
+TestFenceStories.settings = effort(15, steps=25)
 
 TestFenceStoriesInMemory = FenceStoriesInMemory.TestCase
-TestFenceStoriesInMemory.settings = effort(50, steps=25)
+TestFenceStoriesInMemory.settings = effort(25, steps=25)

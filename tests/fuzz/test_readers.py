@@ -34,7 +34,7 @@ def is_kept(fact: f.Fact) -> bool:
     return decode_event("s", 1, encode_fact(fact, 1.0)).fact == fact
 
 
-@effort(2_000)
+@effort(600)
 @given(SEEDS)
 def test_an_event_is_read_or_refused(seed: int) -> None:
     """By BrokenLogError alone, be it in its own bytes or in the log that it begins."""
@@ -49,7 +49,7 @@ def test_an_event_is_read_or_refused(seed: int) -> None:
         rebuild("s", [f.Event(1, event.time, event.fact)])
 
 
-@effort(2_000)
+@effort(600)
 @given(SEEDS, st.sampled_from(Direction))
 def test_a_reply_is_an_outcome(seed: int, direction: Direction) -> None:
     """Of its direction, and within the bounds of the log; bytes that are no reply are unknown ones."""
@@ -62,7 +62,7 @@ def test_a_reply_is_an_outcome(seed: int, direction: Direction) -> None:
         check(Direction.BACKWARD, reading.read_compensate(pb.CompensateResponse.FromString(data)))
 
 
-@effort(1_000)
+@effort(300)
 @given(SEEDS, st.sampled_from(Direction))
 def test_a_status_is_an_outcome(seed: int, direction: Direction) -> None:
     """Whatever details it carries."""
