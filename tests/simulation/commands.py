@@ -128,7 +128,9 @@ def catch(mutant: mutants.Mutant, seeds: int, first: int = 1) -> str:
     """Runs a mutant in a process of its own; returns by what it was caught, or nothing."""
     command = [sys.executable, "-m", "tests.simulation", "--mutant", mutant.name]
     command += ["--seeds", str(seeds), "--first", str(first)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Whoever measures which lines are run shall not be told of those of a mutant.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode not in (0, 1) or not done.stdout:
         raise MisfitError(done.stderr.strip().rpartition("\n")[2])
     return done.stdout.strip() if done.returncode == 1 else ""
