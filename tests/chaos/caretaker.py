@@ -10,12 +10,13 @@ from random import Random
 from typing import Final
 
 from amends import CallError, Client, Resolution, SagaState, SagaSummary, StepState
+from amends_coordinator.core.limits import COMPENSATION_MAX_BACKOFF
 from tests.chaos.plan import COORDINATOR
 from tests.chaos.stage import Stage
 
-PATIENCE: Final = 45.0
-"""Seconds for all to come to rest: backoffs reach about the length of what came before, calls take a second,
-and the machine may be busy."""
+PATIENCE: Final = COMPENSATION_MAX_BACKOFF + 30.0
+"""Seconds for all to come to rest: a compensation that failed often may wait as long as a backoff can be, and
+then has to be made, by a machine that may be busy. Most rounds take a few."""
 
 PAUSE: Final = 0.1
 """Seconds between two looks at the list."""
