@@ -163,7 +163,7 @@ class Hostile:
                 continue
             items = getattr(inside, chosen.name)
             if not items or self._random.random() < 0.2:
-                copies = self._random.choice([1, 2, 1_001])
+                copies = self._random.choice([1, 1, 2, 2, 2, 1_001])
                 items.extend([items[0] if items else items.add()] * copies)
                 return
             inside = self._random.choice(items)

@@ -1,11 +1,14 @@
 """Good messages, out of which `hostile` makes bad ones."""
 
+from typing import Any
+
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from google.rpc.code_pb2 import Code
 
 from amends._payload import pack
+from amends.v1 import coordinator_pb2, event_pb2, saga_pb2
 from amends.v1 import participant_pb2 as pb
 
 PAYLOAD = pack({"order": 7, "items": ["pen", "ink"], "nested": {"deep": [None, True, 1.5]}})
@@ -47,3 +50,85 @@ REPLIES = [
     *_TRIES,
     *_COMPENSATIONS,
 ]
+
+
+# Requests
+
+
+def _definition() -> saga_pb2.Definition:
+    first = saga_pb2.Step(name="first", participant="ledger", action="do")
+    first.timeout.FromSeconds(5)
+    first.retry.max_attempts = 2
+    first.retry.initial_backoff.FromMilliseconds(1)
+    second = saga_pb2.Step(name="second", participant="ledger", action="do", kind=saga_pb2.Step.PIVOT)
+    second.needs.steps.append("first")
+    definition = saga_pb2.Definition(name="fuzzed", steps=[first, second])
+    definition.timeout.FromSeconds(60)
+    return definition
+
+
+def _start(saga_id: str) -> coordinator_pb2.StartSagaRequest:
+    request = coordinator_pb2.StartSagaRequest(
+        saga_id=saga_id,
+        definition=_definition(),
+        input=PAYLOAD,
+        step_inputs={"second": PAYLOAD},
+        labels={"shop": "7"},
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    request.wait.FromMilliseconds(100)
+    return request
+
+
+KNOWN = "known"
+"""A saga that is there: whoever asks uses its id."""
+
+TO_DAEMON: dict[str, list[Message]] = {
+    "StartSaga": [_start(""), _start(KNOWN)],
+    "StartSagas": [
+        coordinator_pb2.StartSagasRequest(
+            starts=[coordinator_pb2.StartSagasRequest.Start(number=1, request=_start(""))]
+        )
+    ],
+    "GetSaga": [coordinator_pb2.GetSagaRequest(saga_id=KNOWN)],
+    "ListSagas": [
+        coordinator_pb2.ListSagasRequest(
+            states=[saga_pb2.Saga.RUNNING], definition_name="fuzzed", labels={"shop": "7"}, page_size=3
+        ),
+        coordinator_pb2.ListSagasRequest(created_from={"seconds": 1}, created_before={"seconds": 2**40}),
+    ],
+    "WatchSaga": [coordinator_pb2.WatchSagaRequest(saga_id=KNOWN, after_sequence=1, history_only=True)],
+    "CancelSaga": [coordinator_pb2.CancelSagaRequest(saga_id=KNOWN, reason="words")],
+    "RetrySaga": [coordinator_pb2.RetrySagaRequest(saga_id=KNOWN, reason="words")],
+    "ResolveStep": [
+        coordinator_pb2.ResolveStepRequest(
+            saga_id=KNOWN,
+            step="first",
+            resolution=event_pb2.StepResolved.SUCCEEDED,
+            reason="x",
+            result=PAYLOAD,
+        )
+    ],
+    "RegisterDefinition": [coordinator_pb2.RegisterDefinitionRequest(definition=_definition())],
+    "GetDefinition": [coordinator_pb2.GetDefinitionRequest(name="fuzzed", version=1)],
+    "ListDefinitions": [coordinator_pb2.ListDefinitionsRequest(page_size=3, page_token="a")],
+}
+"""By the name of the RPC."""
+
+_FIELDS: dict[str, Any] = {"saga_id": "s", "step": "first", "attempt": 1, "action": "do", "input": PAYLOAD}
+_TRY = pb.TryRequest(**_FIELDS, definition="fuzzed", results={"first": PAYLOAD})
+_COMPENSATE = pb.CompensateRequest(**_FIELDS, definition="fuzzed", result=PAYLOAD)
+
+TO_PARTICIPANT: dict[str, list[Message]] = {
+    "Try": [_TRY],
+    "Compensate": [_COMPENSATE],
+    "Describe": [pb.DescribeRequest()],
+    "Exchange": [
+        pb.ExchangeRequest(
+            calls=[
+                pb.ExchangeRequest.Call(number=1, try_request=_TRY, timeout={"seconds": 5}),
+                pb.ExchangeRequest.Call(number=2, compensate_request=_COMPENSATE, traceparent="00-1-2-01"),
+            ]
+        )
+    ],
+}
