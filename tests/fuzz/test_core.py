@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amends_coordinator.core import facts as f
+from amends_coordinator.core.definition import Retry
 from amends_coordinator.core.fold import BrokenLogError, rebuild
 from tests.core.core_worlds import World, random_definition
 from tests.fuzz.core_stories import CoreStories
@@ -80,3 +81,13 @@ def test_a_log_whose_numbers_do_not_follow_is_refused(damage: Damage, seed: int,
     if len(log) > 1:
         with pytest.raises(BrokenLogError, match=r"event \d+ is missing"):
             rebuild("saga", damage(log, [], place % (len(log) - 1)))
+
+
+@effort(200)
+@given(st.floats(), st.floats(0.001, 3_600.0), st.integers(1, 2**31), st.floats(0, 1, exclude_max=True))
+def test_no_policy_asks_for_a_wait_beyond_its_cap(
+    multiplier: float, initial: float, failures: int, chance: float
+) -> None:
+    """Not even one that no door would let in, and a damaged log may hold."""
+    policy = Retry(backoff_multiplier=multiplier, initial_backoff=initial)
+    assert 0.0 <= policy.delay(failures, chance, 60.0) <= 60.0
