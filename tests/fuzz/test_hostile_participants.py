@@ -106,7 +106,8 @@ async def test_every_saga_ends_once_its_participant_stops_lying(tmp_path: Path, 
             for number in range(SAGAS):
                 ended = await helped(client, f"s{number}")
                 assert ended.state.name in ("COMPLETED", "COMPENSATED"), ended
-        assert "Traceback" not in (tmp_path / "amends.log").read_text()
+        # gRPC logs a traceback of its own for bytes that it cannot parse; ours would name our files.
+        assert "/amends_coordinator/" not in (tmp_path / "amends.log").read_text()
     finally:
         await stage.close()
         await server.stop(None)
