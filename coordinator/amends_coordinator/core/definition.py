@@ -41,8 +41,8 @@ class Retry:
 
     def delay(self, failures: int, chance: float, cap: float) -> float:
         """Returns the seconds to wait after this many failures; ``chance`` lies in [0, 1)."""
-        # The exponent is bounded so that a step retried for ever cannot overflow a float. A damaged log may hold
-        # a multiplier that does so all the same, or is no number: what is no wait is the longest one.
+        # The exponent is bounded so that a step retried for ever cannot overflow a float. A damaged log may
+        # hold a multiplier that does so all the same, or is no number: then the wait is the longest one.
         try:
             bound = self.initial_backoff * self.backoff_multiplier ** min(failures - 1, 64)
         except OverflowError:
