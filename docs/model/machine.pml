@@ -36,7 +36,7 @@ inline replied(place) {
     :: outcome == SUCCEEDED -> record(StepSucceeded, place)
     :: outcome == REJECTED || (outcome == STATUS && !in_doubt_of_the_pivot(place)) ->
         if
-        :: told_to_wait(place) -> record(AttemptFailed, place) /* what was pending may still come about */
+        :: outcome == STATUS && told_to_wait(place) -> record(AttemptFailed, place) /* it may still come about */
         :: else
         fi;
         record(StepRejected, place);

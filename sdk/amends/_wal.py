@@ -50,7 +50,7 @@ def _lengthen(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE amends_ballast (bytes BLOB)")
         connection.execute("INSERT INTO amends_ballast VALUES (zeroblob(?))", (PAGES_MAX * _PAGE_BYTES,))
-    except sqlite3.OperationalError:
+    except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         # Left as it is, the log would have taken the last of the disk, the room to copy it into the file

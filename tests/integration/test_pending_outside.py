@@ -1,39 +1,35 @@
-"""A payment provider that is still at work when it is asked again: what it may yet do is undone (P3)."""
+"""A payment provider that takes its time, and then says no: the usual way of a card that is declined."""
 
-from amends import Context, Definition, Participant, Pending, Rejected, SagaState, Step
+from amends import Context, Definition, Kind, Participant, Pending, Rejected, SagaState, Step
 from amends_coordinator.testing import LocalCoordinator
 
 
-class Provider:
-    """Takes a charge in, and has not decided it yet; asked again, it has mislaid it, and says no."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.charges: set[str] = set()
-
-    def charge(self, key: str) -> None:
-        self.asked += 1
-        if self.asked == 1:
-            self.charges.add(key)  # it will be settled tonight, whatever anybody hears until then
-            raise Pending(retry_after=1.0)
-        raise Rejected("NO_SUCH_CHARGE", "never heard of it")
-
-
-async def test_what_was_pending_is_undone_though_it_is_rejected_later() -> None:
-    """An external step that was pending and is then rejected is compensated, as its fence expects."""
-    provider = Provider()
+async def test_what_is_pending_and_then_rejected_by_its_participant_is_over() -> None:
+    """The saga turns back from an external pivot that cannot be undone, and needs nobody to look at it."""
+    held: set[str] = set()
+    asked: list[str] = []
     payments = Participant("payments", store="memory:")
 
+    @payments.action
+    async def hold(amount: int, ctx: Context) -> None:
+        held.add(ctx.saga_id)
+
+    @hold.compensate
+    async def let_go(amount: int, _held: None, ctx: Context) -> None:
+        held.discard(ctx.saga_id)
+
     @payments.action(external=True)
-    async def charge(amount: int, ctx: Context) -> None:
-        provider.charge(ctx.idempotency_key)
+    async def capture(amount: int, ctx: Context) -> None:
+        asked.append(ctx.idempotency_key)
+        if len(asked) == 1:
+            raise Pending(retry_after=1.0)
+        raise Rejected("DECLINED", "the bank says no")
 
-    @charge.compensate
-    async def refund(amount: int, _charge: None, ctx: Context) -> None:
-        provider.charges.discard(ctx.idempotency_key)
-
-    order = Definition("order", [Step("charge", "payments", "charge")])
+    order = Definition(
+        "order",
+        [Step("hold", "payments", "hold"), Step("capture", "payments", "capture", kind=Kind.PIVOT)],
+    )
     async with LocalCoordinator(payments) as coordinator:
         saga = await coordinator.run(order, 5)
         assert saga.state is SagaState.COMPENSATED
-    assert provider.charges == set()
+    assert held == set()

@@ -165,6 +165,20 @@ async def test_a_repetition_shares_the_fate_of_a_start_that_cannot_be_written() 
 
 
 @in_virtual_time
+async def test_a_repetition_of_a_start_that_the_store_cannot_take_is_told_the_same() -> None:
+    """And not that there is no such saga, as if the store held another."""
+    async with world() as w:
+        w.store.poison = b"poison"
+        w.store.open.clear()
+        first, second = (w.start("a", input=Payload("text", b"poison")) for _ in range(2))
+        w.store.open.set()
+        for asking in (first, second):
+            error = await asking.error()
+            assert isinstance(error, UnavailableError)
+            assert error.reason == "STORE_UNAVAILABLE"
+
+
+@in_virtual_time
 async def test_p10_a_repetition_may_wait_for_the_end() -> None:
     """Who only started it and who waits for its end get the same saga."""
     async with world() as w:

@@ -148,6 +148,7 @@ class Participant:
         """Abandons everything in flight, without telling anybody, and closes the channel."""
         self.hold()  # sagas may still want something: a retry falls due while the rest is being closed
         self._queue.clear()
+        self._withdrawn = 0
         await self._unary.close()
         if self._exchange is not None:
             await self._exchange.close()
@@ -166,6 +167,9 @@ class Participant:
             attempt = self._queue.popleft()
             if attempt.ended:
                 self._withdrawn -= 1
+                continue
+            if attempt.needless:
+                attempt.finish(WITHDRAWN)
                 continue
             attempt.sent = True
             attempt.started = self._timers.now()

@@ -136,10 +136,13 @@ def advance(saga: Saga, stimulus: Stimulus, now: float, chance: float) -> Decisi
     Raises:
         WishRefusedError: an operator's or a client's wish that the saga's state does not allow.
     """
-    turn = _Turn(saga, now, chance)
+    turn, flagged = _Turn(saga, now, chance), saga.needs_attention != ""
     _ADVANCE[type(stimulus)](turn, stimulus)
     if turn.decision.facts:
         turn.conclude()
+        # Whoever retries a saga has seen what is stuck, and waits for what comes of it.
+        if flagged and not isinstance(stimulus, RetryWished):
+            turn.flag_again()
     return turn.decision
 
 
@@ -200,20 +203,17 @@ class _Turn:
                 self.record(f.SagaParked(_why_parked_backward(saga)))
 
     def flag_again(self) -> None:
-        """Flags what is still stuck after an operator has put one step right, which took the flag back (P12).
+        """Flags what is still stuck, once the step that was flagged is through and the flag is gone (P12).
 
         Call it once the turn is concluded: a saga that is parked says so for all its steps.
         """
         saga = self.saga
         if saga.needs_attention or saga.state not in (SagaState.RUNNING, SagaState.COMPENSATING):
             return
-        for place, run in enumerate(saga.runs):
-            step = saga.step(place).name
-            if run.refusal is not None:
-                self.record(_compensation_refused(step, run.refusal))
-                return
-            if run.rejection is not None and saga.state is SagaState.RUNNING:
-                self.record(_rejected_after_pivot(step, run.rejection))
+        for place in range(len(saga.runs)):
+            stuck = _why_stuck(saga, place)
+            if stuck is not None:
+                self.record(stuck)
                 return
 
     def turn_back(self, turn_back: TurnBack) -> None:
@@ -254,10 +254,9 @@ def _on_rejected(turn: _Turn, reply: Replied, outcome: outcomes.Rejected) -> Non
         message = f"{rejection.reason}: {rejection.message}; an earlier attempt is still in doubt"
         _on_unknown(turn, reply, outcomes.Unknown(CODE_UNKNOWN, message))
         return
-    if run.pending:
-        # What the participant was at work on may come about yet, outside its database for instance. As ever,
-        # a rejection speaks for its own attempt only.
-        message = "it was pending before it was rejected, and may still come about"
+    if run.pending and not outcome.stated:
+        # The participant was at work on it, and has not said itself what came of that.
+        message = "it was pending before a status rejected it, and may still come about"
         fact = f.AttemptFailed(step.name, Direction.FORWARD, reply.attempt, CODE_UNKNOWN, message, None)
         turn.record(fact)
     turn.record(f.StepRejected(step.name, reply.attempt, rejection))
@@ -322,14 +321,7 @@ def _attempt_failed(
             )
         )
     elif exhausted and last and not saga.needs_attention:
-        what = "Try" if forward else "Compensate"
-        turn.record(
-            f.AttentionNeeded(
-                step.name,
-                f"{what} of step {step.name!r} failed in {_times(attempt)} and is being repeated, "
-                f"the last time with: {outcome.message}",
-            )
-        )
+        turn.record(_keeps_failing(step.name, direction, attempt, outcome.message))
 
 
 def _on_compensated(turn: _Turn, reply: Replied, _outcome: outcomes.Compensated) -> None:
@@ -431,8 +423,6 @@ def _on_resolve_wished(turn: _Turn, stimulus: ResolveWished) -> None:
     if stimulus.resolution is Resolution.NO_EFFECT and saga.state is SagaState.RUNNING:
         message = f"an operator stated that step {step.name!r} has no effect: {stimulus.reason}"
         turn.turn_back(TurnBack(Cause.STEP_REJECTED, step.name, "RESOLVED_NO_EFFECT", message))
-    turn.conclude()
-    turn.flag_again()
 
 
 def _can_resolve(saga: Saga, place: int, resolution: Resolution) -> bool:
@@ -487,6 +477,30 @@ def _compensation_refused(step: str, refusal: Refusal) -> f.AttentionNeeded:
         f"Compensate of step {step!r} was refused ({refusal.reason}: {refusal.message}); "
         "the saga will be parked once the other compensations have ended",
     )
+
+
+def _keeps_failing(step: str, direction: Direction, attempts: int, message: str) -> f.AttentionNeeded:
+    what = "Try" if direction is Direction.FORWARD else "Compensate"
+    return f.AttentionNeeded(
+        step,
+        f"{what} of step {step!r} failed in {_times(attempts)} and is being repeated, "
+        f"the last time with: {message}",
+    )
+
+
+def _why_stuck(saga: Saga, place: int) -> f.AttentionNeeded | None:
+    """What an operator should know of a step of a saga that goes on; None if all is well with it."""
+    run, step = saga.runs[place], saga.step(place)
+    if run.refusal is not None:
+        return _compensation_refused(step.name, run.refusal)
+    if run.rejection is not None and saga.state is SagaState.RUNNING:
+        return _rejected_after_pivot(step.name, run.rejection)
+    backward = run.state is StepState.COMPENSATING
+    failed = run.compensation_attempts if backward else run.attempts
+    enough = limits.COMPENSATION_ATTENTION if backward else step.retry.max_attempts
+    if run.direction is None or run.last_failure is None or failed < enough:
+        return None
+    return _keeps_failing(step.name, run.direction, failed, run.last_failure.message)
 
 
 def _why_parked_forward(saga: Saga) -> str:

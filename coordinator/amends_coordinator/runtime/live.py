@@ -31,6 +31,7 @@ class Live:
     saga: Saga
     durable_sequence: int = 0  # of the last event that is on disk
     unwritten: int = 0  # turns that are not on disk yet
+    id_taken: bool = False  # whether it could not be started, for the store holds a saga of this id
     row: tuple[SagaState, str] | None = None  # state and attention, as the store's row has them
     attempts: dict[int, Attempt] = field(default_factory=dict)  # in flight or waiting to be sent, by place
     timer: Timer | None = None

@@ -138,7 +138,7 @@ class Runtime:
             def failed(error: Exception) -> None:
                 # What the store holds has to be read. To start once more would put another saga in its place,
                 # for which whoever reads it by then would have to wait: that could go on for ever.
-                if isinstance(error, LostError):
+                if live.id_taken:
                     waiter.failed(ExistsInStoreError(live.saga.id))
                 else:
                     again(error)
@@ -435,6 +435,7 @@ class Runtime:
             if current:
                 # Recovery may have passed the stored saga by, because the one to be started was in its place.
                 self.absent.doubt(saga.id)
+                live.id_taken = True
                 waiters = [waiter for waiter in live.waiters if waiter is not turn.waiter]
                 self._drop(live, None)
                 for waiter in waiters:
