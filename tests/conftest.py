@@ -1,8 +1,17 @@
 """What all tests share."""
 
 from collections.abc import Generator
+from typing import Final
 
 import pytest
+
+LONGEST: Final = ("simulation", "model", "chaos", "fuzz")
+"""The folders whose tests take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest tests: a core that comes to one last would keep the others waiting."""
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
 
 
 @pytest.hookimpl(wrapper=True)
