@@ -93,7 +93,7 @@ def _kind(name: str, pivot: str, needs: Mapping[str, list[str]]) -> Kind:
 
 def _draw_retry(chance: Random) -> Retry:
     return Retry(
-        max_attempts=chance.choice((2, 5, 12)),
+        max_attempts=chance.choice((1, 1, 2, 5, 12)),
         initial_backoff=0.02,
         backoff_multiplier=chance.uniform(1.3, 2.0),
         max_backoff=chance.uniform(0.1, 0.5),

@@ -23,6 +23,10 @@ SECONDS: Final = (4.0, 9.0)
 MOMENTS: Final = (0.05, 0.3, 1.5)
 """Seconds, at most, that a harm lasts: less than a call, less than its timeout, or more."""
 
+LATE: Final = (1.0, 2.5)
+"""The same for calls to participants that arrive late: by then a saga of few attempts has turned back, and
+its Compensates have overtaken its Tries (P5)."""
+
 FULL: Final = (1.5, 4.0)
 """The same for a full disk, of which a store notices nothing while it writes over what it has of its log."""
 
@@ -51,7 +55,7 @@ class Harm(StrEnum):
 
 
 _TO_PROCESSES: Final = {Harm.KILL: 6, Harm.FREEZE: 3, Harm.RESTART: 1}
-_TO_LINKS: Final = {Harm.CUT: 3, Harm.STALL: 2, Harm.SWALLOW: 2, Harm.LATE: 3, Harm.SLOW: 1}
+_TO_LINKS: Final = {Harm.CUT: 3, Harm.STALL: 2, Harm.SWALLOW: 2, Harm.LATE: 1, Harm.SLOW: 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,7 @@ def _draw_faults(
 ) -> list[Fault]:
     # Customers are harmed less: what they wrote down of the others is what a round is judged by.
     processes = {COORDINATOR: 4, **dict.fromkeys(participants, 3), **dict.fromkeys(CUSTOMERS, 1)}
+    participants_only = dict.fromkeys(participants, 1)
     links = {COORDINATOR: 2, **dict.fromkeys(participants, 3)}
 
     def fault(harms: dict[Harm, int], targets: dict[str, int], longest: Sequence[float] = MOMENTS) -> Fault:
@@ -133,6 +138,7 @@ def _draw_faults(
 
     faults = [fault(_TO_PROCESSES, processes) for _ in range(round(seconds * chance.uniform(1.0, 2.5)))]
     faults += [fault(_TO_LINKS, links) for _ in range(round(seconds * chance.uniform(1.0, 3.0)))]
+    faults += [fault({Harm.LATE: 1}, participants_only, LATE) for _ in range(round(seconds / 2))]
     if on_small_disk:
         faults += [fault({Harm.FILL: 1}, {on_small_disk: 1}, FULL) for _ in range(chance.choice((1, 2)))]
     return faults

@@ -12,6 +12,11 @@ CHUNK: Final = 64 * 1024
 """Bytes passed on at a time: more than most batches of calls, so that a delay delays messages whole."""
 
 
+LINGER: Final = 0.2
+"""Seconds between what is delivered late and the end of its connection. A gRPC server that sees both at once
+drops the calls that it has not handed on."""
+
+
 class _Gate:
     """Where the bytes of one direction wait while it is shut."""
 
@@ -19,6 +24,7 @@ class _Gate:
         self._open = asyncio.Event()
         self._open.set()
         self.delay = 0.0
+        self.after = 0.0  # seconds for which the sink is left open when the source has no more
 
     def shut(self) -> None:
         """Lets nothing pass."""
@@ -120,6 +126,7 @@ class Link:
             connection.requests.shut()
         await asyncio.sleep(seconds / 2)
         for connection in connections:
+            connection.requests.after = LINGER
             connection.caller.transport.abort()
             self.cuts += connection in self._connections
         await asyncio.sleep(seconds / 2)
@@ -176,4 +183,5 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, gate: 
             await gate.until_passed()
             sink.write(chunk)
             await sink.drain()
+        await asyncio.sleep(gate.after)
     sink.close()
