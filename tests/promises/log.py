@@ -31,6 +31,7 @@ class Audit:
         self.unknown: set[str] = set()  # ended, and may have happened
         self.settled: set[str] = set()  # without effect, for certain
         self.compensated: set[str] = set()
+        self.refused: set[str] = set()  # to be undone, and by nobody's doing yet
         self.turned_back = False
         self.ended = False
 
@@ -57,6 +58,9 @@ class Audit:
             case f.SagaRetried() if not self.turned_back:
                 self.trying |= self.rejected | self.unknown
                 self.rejected, self.unknown = set(), set()
+            case f.SagaParked() if not self.turned_back:
+                assert self.rejected | self.unknown, "P2: parked, and nothing was rejected"
+                assert not self.trying, f"P12: parked, and {self.trying} is being tried"
             case f.StepResolved(step=step, resolution=resolution):
                 self._resolved(step, resolution)
             case f.SagaCompleted():
@@ -73,6 +77,15 @@ class Audit:
                 self._undone(step)
             case f.CompensationRefused(step=step):
                 self._may_compensate(step)
+                self.refused.add(step)
+            case f.SagaRetried() if self.turned_back:
+                self.refused.clear()
+            case f.SagaParked() if self.turned_back:
+                assert self.refused, "P2: parked, and no compensation was refused"
+                left = (self.succeeded | self.unknown) - self.settled - self.refused
+                assert not [step for step in left if self.needed_by[step] <= self.settled], (
+                    f"P12: parked, and one of {left} could be compensated"
+                )
             case f.SagaCompensated():
                 assert self.settled == self.needs.keys(), "P3: compensated, and an effect may be left"
                 self.ended = True
@@ -86,6 +99,12 @@ class Audit:
         assert not self.turned_back, f"P7: {step} is tried after the saga turned back"
         assert step in self.trying, f"P7: {step} is tried, and nothing in the log says so"
         assert self.needs[step] <= self.succeeded, f"P6: {step} is tried before all it needs"
+
+    @property
+    def may_turn_back(self) -> bool:
+        """Whether nothing speaks against turning back: it goes forward, and its pivot was not even tried."""
+        tried = self.trying | self.succeeded | self.rejected | self.unknown
+        return not self.turned_back and not self.ended and self.pivot not in tried
 
     def _try_ended(self, step: str, into: set[str]) -> None:
         assert step in self.trying, f"the Try of {step} ended, which was not being tried"
@@ -119,6 +138,7 @@ class Audit:
         for states in (self.trying, self.rejected, self.unknown):
             states.discard(step)
         self.doubtful.discard(step)
+        self.refused.discard(step)
         if resolution is Resolution.SUCCEEDED:
             self.succeeded.add(step)
             self._open()

@@ -9,26 +9,29 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from amends.v1 import coordinator_pb2, event_pb2, participant_pb2, saga_pb2
-from amends_coordinator.contract.facts import decode_event
+from amends_coordinator.contract.facts import decode_event, event_to_proto
 from amends_coordinator.core import facts as f
-from amends_coordinator.core import limits, machine
-from amends_coordinator.core.fold import apply, begin
-from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState, StepState
-from amends_coordinator.core.values import Direction
+from amends_coordinator.core.values import Cause, Direction
 from tests.promises.effects import NO_EFFECT, Effect, broken_promises
-from tests.promises.log import Audit
+from tests.simulation.messages import calls, replies
 from tests.simulation.process import Process
+from tests.simulation.record import Record
 from tests.simulation.rpc import Rpc
-from tests.simulation.story import Story
+from tests.simulation.story import Story, in_words
 
 PUNCTUAL = 0.01
 """Seconds by which something may be late; a turn of the event loop takes a microsecond of virtual time."""
+
+SETTLING = 5.0
+"""Seconds after which a coordinator has recovered what was there when it began."""
+
+ATTENTION = 10
+"""Failures of a compensation after which somebody has to be told."""
 
 Key = tuple[str, str]
 """A saga's id and the name of a step."""
@@ -39,28 +42,17 @@ _UNSURE = ("INTENDED", "COMPENSATED")
 _SAGA_ANSWERS = ("StartSaga", "GetSaga", "CancelSaga", "RetrySaga", "ResolveStep")
 
 
-@dataclass(slots=True)
-class Kept:
-    """A saga as its durable log has it."""
-
-    saga: Saga
-    audit: Audit
-    events: list[bytes] = field(default_factory=list)
-    writer: Process | None = None  # the coordinator that wrote last
-    known: dict[int, int] = field(default_factory=dict)  # the last event that each coordinator has seen
-    called: set[tuple[int, Direction, int]] = field(
-        default_factory=set
-    )  # places, and attempts that have left
-    excused: set[str] = field(default_factory=set)  # steps of which an operator has stated what is true
-
-
 class Checker:
     """Sees everything that leaves a process or reaches a disk; see network.Observer."""
 
     def __init__(self, story: Story) -> None:
         """Watches a world whose story is told here."""
-        self.sagas: dict[str, Kept] = {}
+        self.sagas: dict[str, Record] = {}
         self.effects: defaultdict[Key, Effect] = defaultdict(Effect)
+        self.statuses_lie = (
+            False  # whether something on the way may reject or refuse in a participant's place
+        )
+        self._said: set[tuple[str, str, str]] = set()  # sagas, steps, and outcomes that were answered
         self.closed: set[Key] = set()  # of which somebody was told that they are compensated
         self.broken = ""  # the first promise that was broken, and how
         self.broken_saga = ""
@@ -122,31 +114,42 @@ class Checker:
     def _take_event(self, process: Process, saga_id: str, sequence: int, data: bytes) -> f.Fact:
         event = decode_event(saga_id, sequence, data)
         fact = event.fact
-        self._story.tell(f"{process} wrote {sequence} {_words(fact)}", saga_id)
+        self._story.tell(f"{process} wrote {sequence} {in_words(fact)}", saga_id)
         kept = self.sagas.get(saga_id)
         if isinstance(fact, f.SagaStarted) and kept is None:
-            saga, _ = begin(saga_id, fact, event.time)
-            kept = self.sagas[saga_id] = Kept(saga, Audit(fact.definition))
+            kept = self.sagas[saga_id] = Record.of(saga_id, event, fact)
         elif kept is None or sequence != len(kept.events) + 1:
             self.object(f"P9: event {sequence} was written, and the log does not end before it", saga_id)
             return fact
         else:
-            self._check_punctual(kept.saga, event)
-            if isinstance(fact, f.CompensationStarted):
-                self._check_pivot(kept)
-            if isinstance(fact, f.StepResolved):
-                kept.excused.add(fact.step)
-            try:
-                kept.audit.read([fact])
-                apply(kept.saga, fact, event.time)
-            except (AssertionError, LookupError) as error:
-                self.object(str(error) or repr(error), saga_id)
+            self._check_event(kept, process, event)
         if kept.known.get(process.number, 0) < sequence - 1:
             self.object(f"P9: {process} wrote event {sequence} without having seen the one before", saga_id)
-        kept.known[process.number] = sequence
+        kept.known[process.number] = kept.wrote[process.number] = sequence
         kept.writer = process
         kept.events.append(data)
         return fact
+
+    def _check_event(self, kept: Record, process: Process, event: f.Event) -> None:
+        self._check_punctual(kept, process, event)
+        match event.fact:
+            case f.CompensationStarted():
+                self._check_pivot(kept)
+            case f.StepRejected(step=step):
+                self._check_said(kept, step, "rejected")
+            case f.CompensationRefused(step=step):
+                self._check_said(kept, step, "refused")
+        try:
+            kept.take(event)
+        except (AssertionError, LookupError) as error:
+            self.object(str(error) or repr(error), kept.saga.id)
+
+    def _check_said(self, kept: Record, step: str, outcome: str) -> None:
+        """A participant has said so, or something on the way, where statuses are made up."""
+        if not self.statuses_lie and (kept.saga.id, step, outcome) not in self._said:
+            self.object(
+                f"P3: {step} is recorded as {outcome}, and its participant has not said so", kept.saga.id
+            )
 
     def coordinator_read(self, process: Process, work: Any, result: Any) -> None:
         """Notes which events a coordinator has seen: only what follows them may it write."""
@@ -161,37 +164,59 @@ class Checker:
         kept = self.sagas[saga_id]
         kept.known[process.number] = max(kept.known.get(process.number, 0), sequence)
 
-    def _check_punctual(self, saga: Saga, event: f.Event) -> None:
-        late = saga.deadline is not None and event.time > saga.deadline + PUNCTUAL
-        forward = isinstance(event.fact, f.StepSucceeded | f.AttemptPending | f.AttemptFailed)
-        if late and forward and saga.may_turn_back():
-            self.object(f"P11: {_words(event.fact)}, and the deadline had passed before", saga.id)
+    def _check_punctual(self, kept: Record, process: Process, event: f.Event) -> None:
+        deadline, fact = kept.saga.deadline, event.fact
+        if deadline is None:
+            return
+        late = event.time > deadline + PUNCTUAL
+        forward = isinstance(fact, f.StepSucceeded | f.AttemptPending | f.AttemptFailed)
+        if late and forward and kept.audit.may_turn_back:
+            self.object(f"P11: {in_words(fact)}, and the deadline had passed before", kept.saga.id)
+        if not isinstance(fact, f.CompensationStarted) or fact.turn_back.cause is not Cause.DEADLINE_PASSED:
+            return
+        if event.time < deadline:
+            self.object(
+                f"P11: the deadline is taken for passed {deadline - event.time:.3f} s early", kept.saga.id
+            )
+        # One that has just begun, or whose saga another has, may come late to it.
+        ready = process.born + SETTLING < deadline and not self._contested(kept, process)
+        if late and ready and not process.disk.ailing:
+            self.object(f"P11: the deadline is noticed {event.time - deadline:.3f} s late", kept.saga.id)
 
-    def _check_pivot(self, kept: Kept) -> None:
+    def _contested(self, kept: Record, process: Process) -> bool:
+        """Whether another coordinator is or was at work on a saga, though it should not be."""
+        writer = kept.writer
+        return process.lock_lost or (writer is not None and writer is not process and writer.lock_lost)
+
+    def _check_pivot(self, kept: Record) -> None:
         pivot = kept.saga.definition.pivot
         name = "" if pivot is None else kept.saga.step(pivot).name
         if self._effect(kept.saga.id, name).applied and name not in kept.excused:
             self.object(f"P8: the saga turns back, and its pivot {name} has succeeded", kept.saga.id)
 
-    def _check_turn(self, connection: sqlite3.Connection, kept: Kept, facts: list[f.Fact]) -> None:
+    def _check_turn(self, connection: sqlite3.Connection, kept: Record, facts: list[f.Fact]) -> None:
         saga = kept.saga
         state, attention, ended = connection.execute(_ROW, (saga.id,)).fetchone()
         if (SagaState(state), attention) != (saga.state, saga.needs_attention):
             self.object(f"the row shows {SagaState(state).name} {attention!r}, and the log {saga}", saga.id)
         if (ended is not None) != saga.state.ended:
             self.object("the row and the log disagree on whether the saga has ended", saga.id)
-        refused = any(run.state is StepState.REFUSED for run in saga.runs)
-        failing = any(
-            isinstance(fact, f.AttemptFailed)
-            and fact.direction is Direction.BACKWARD
-            and fact.attempt >= limits.COMPENSATION_ATTENTION
-            and saga.runs[saga.definition.position[fact.step]].state is StepState.COMPENSATING
-            for fact in facts
-        )
-        if (refused or failing or saga.state is SagaState.PARKED) and not attention:
-            self.object("P12: a compensation failed, or the saga is parked, and nobody is told", saga.id)
+        if not attention and self._needs_somebody(kept):
+            self.object("P12: a compensation fails, or the saga is parked, and nobody is told", saga.id)
+        cancelled = any(isinstance(fact, f.CancelRequested) for fact in facts)
+        if cancelled and kept.audit.may_turn_back:
+            self.object("P2: a cancel is granted, and the saga does not turn back", saga.id)
         if saga.state.ended:
             self.check_effects(saga.id)
+
+    def _needs_somebody(self, kept: Record) -> bool:
+        saga = kept.saga
+        for place, run in enumerate(saga.runs):
+            seen = kept.retried.get(saga.step(place).name, 0)
+            failing = run.compensation_attempts >= ATTENTION and run.compensation_attempts > seen
+            if run.state is StepState.REFUSED or (run.state is StepState.COMPENSATING and failing):
+                return not saga.state.ended
+        return saga.state is SagaState.PARKED
 
     def check_effects(self, saga_id: str) -> None:
         """Holds what participants did about a saga against its log."""
@@ -240,6 +265,8 @@ class Checker:
         place = kept.saga.definition.position[step]
         if what == "applied":
             effect.applied += 1
+            if place == kept.saga.definition.pivot and kept.audit.turned_back and step not in kept.excused:
+                self.object(f"P8: the pivot {step} took effect after the saga had turned back", saga_id)
             if key in self.closed:
                 self.object(f"P5: {step} took effect after it was compensated", saga_id)
             self._check_order(kept, kept.saga.definition.needs[place], step, applied=True)
@@ -249,7 +276,7 @@ class Checker:
         if effect.applied > 1 or effect.undone > effect.applied:
             self.object(f"P4: {step} was applied {effect.applied} and undone {effect.undone} times", saga_id)
 
-    def _check_order(self, kept: Kept, others: tuple[int, ...], step: str, *, applied: bool) -> None:
+    def _check_order(self, kept: Record, others: tuple[int, ...], step: str, *, applied: bool) -> None:
         for place in others:
             other = kept.saga.step(place)
             if other.name in kept.excused or other.effect_free:
@@ -264,7 +291,7 @@ class Checker:
 
     def call_leaves(self, rpc: Rpc, data: bytes) -> None:
         """Checks that a call which leaves the coordinator is legal by what is durable."""
-        for request in _calls(rpc, data).values():
+        for request in calls(rpc, data).values():
             self._check_call(rpc.client, request)
 
     def _check_call(self, process: Process, request: Any) -> None:
@@ -276,35 +303,26 @@ class Checker:
         if kept is None:
             self.object(f"P7: {word} of {request.step} leaves, and no start is on disk", request.saga_id)
             return
-        if process.lock_lost or (
-            kept.writer is not process and kept.writer is not None and kept.writer.lock_lost
-        ):
-            return  # two coordinators: legal by what each of them knew, and the fences see to the rest
         place = kept.saga.definition.position[request.step]
-        run = kept.saga.runs[place]
-        if (run.direction, run.attempt) != (direction, request.attempt):
-            self.object(
-                f"P7: {word} {request.attempt} of {request.step} leaves, and by the log it is "
-                f"{run.state.name}, attempt {run.attempt}",
-                kept.saga.id,
-            )
-        if (place, direction, request.attempt) in kept.called:
-            return  # one that the participant cannot have read goes by another way: by unary RPCs
-        kept.called.add((place, direction, request.attempt))
-        try:
-            kept.audit.permit(machine.Call(place, direction, request.attempt))
-        except AssertionError as error:
-            self.object(str(error), kept.saga.id)
+        if self._contested(kept, process):
+            # Legal by what it knew; the fences see to the rest.
+            minds = kept.as_known_to(process)
+            found = [mind.objection(place, direction, request.attempt) for mind in minds]
+            objection = "" if "" in found else f"{found[-1] if found else 'P7: it has seen no event'}"
+        else:
+            objection = kept.objection(place, direction, request.attempt)
+        if objection:
+            self.object(f"{objection} ({word} {request.attempt} of {request.step})", request.saga_id)
 
     def call_arrives(self, rpc: Rpc, data: bytes) -> None:
         """Remembers what a participant is asked, to know what its answer is about."""
-        rpc.notes.update(_calls(rpc, data))
+        rpc.notes.update(calls(rpc, data))
 
     def reply_leaves(self, rpc: Rpc, data: bytes) -> None:
         """Checks that nobody is told what is not so."""
         service, _, method = rpc.path.removeprefix("/amends.v1.").partition("/")
         if service == "Participant":
-            for number, response in _replies(method, data):
+            for number, response in replies(method, data):
                 request = rpc.notes.get(number)
                 if request is not None:
                     self._check_answer(rpc, request, response)
@@ -314,6 +332,7 @@ class Checker:
         elif method == "WatchSaga":
             event = event_pb2.Event.FromString(data)
             self._check_told(rpc, event.saga_id, event.sequence)
+            self._check_same(event)
         elif method == "StartSagas":
             for result in coordinator_pb2.StartSagasResponse.FromString(data).results:
                 if not result.HasField("error"):
@@ -325,10 +344,21 @@ class Checker:
         text = f"{rpc.server} answers {word} {request.attempt} of {request.step}: {outcome}"
         self._story.tell(text, request.saga_id)
         key = (request.saga_id, request.step)
+        self._said.add((*key, str(outcome)))
         if outcome == "compensated":
             self.closed.add(key)
         if outcome == "succeeded" and key in self.closed:
             self.object(f"P5: {request.step} answers that it succeeded, after it was compensated", key[0])
+
+    def _check_same(self, event: event_pb2.Event) -> None:
+        kept = self.sagas.get(event.saga_id)
+        if kept is not None and event.sequence <= len(kept.events):
+            data = kept.events[event.sequence - 1]
+            stored = event_to_proto(event.saga_id, decode_event(event.saga_id, event.sequence, data))
+            if event != stored:
+                self.object(
+                    f"P1: a watcher is told another event {event.sequence} than is on disk", event.saga_id
+                )
 
     def _check_told(self, rpc: Rpc, saga_id: str, sequence: int) -> None:
         kept = self.sagas.get(saga_id)
@@ -336,46 +366,6 @@ class Checker:
         self._story.tell(f"{rpc.server} tells of event {sequence} by {rpc.path[10:]}", saga_id)
         if sequence > durable:
             self.object(f"P1: a client is told of event {sequence}, and {durable} are on disk", saga_id)
-
-
-def _calls(rpc: Rpc, data: bytes) -> dict[int, Any]:
-    """What a message asks of a participant, by the numbers under which it is answered."""
-    match rpc.path:
-        case "/amends.v1.Participant/Try":
-            return {0: participant_pb2.TryRequest.FromString(data)}
-        case "/amends.v1.Participant/Compensate":
-            return {0: participant_pb2.CompensateRequest.FromString(data)}
-        case "/amends.v1.Participant/Exchange":
-            calls = participant_pb2.ExchangeRequest.FromString(data).calls
-            return {call.number: getattr(call, call.WhichOneof("request")) for call in calls}
-    return {}
-
-
-def _replies(method: str, data: bytes) -> list[tuple[int, Any]]:
-    match method:
-        case "Try":
-            return [(0, participant_pb2.TryResponse.FromString(data))]
-        case "Compensate":
-            return [(0, participant_pb2.CompensateResponse.FromString(data))]
-        case "Exchange":
-            replies = participant_pb2.ExchangeResponse.FromString(data).replies
-            return [(reply.number, _response(reply)) for reply in replies]
-    return []
-
-
-def _response(reply: participant_pb2.ExchangeResponse.Reply) -> Any:
-    kind = reply.WhichOneof("result")
-    return None if kind in (None, "error") else getattr(reply, kind)
-
-
-def _words(fact: f.Fact) -> str:
-    """A fact in a few words."""
-    parts = [type(fact).__name__]
-    for name in ("step", "direction", "attempt", "resolution", "turn_back", "message", "rejection"):
-        value = getattr(fact, name, None)
-        if value not in (None, ""):
-            parts.append(value.name if hasattr(value, "name") else str(getattr(value, "reason", value)))
-    return " ".join(parts)
 
 
 _NEW_EVENTS = """

@@ -2,15 +2,20 @@
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
 
-from amends import Client
-from amends.errors import AlreadyExists, CallError, FailedPrecondition, NotFound
+from amends import Client, Definition
+from amends.errors import AlreadyExists, CallError, FailedPrecondition, NotFound, NotSettled
+from amends_coordinator.core.saga import Saga
 from tests.simulation.checker import Checker
-from tests.simulation.plan import SagaPlan
+from tests.simulation.plan import FIRST, SagaPlan
 from tests.simulation.story import Story
 
-CONTENT = "content"
-"""The label by which starts with the same id and other content differ."""
+ODD = "odd"
+"""What is in a label or an input by which a start differs."""
+
+ODD_TIMEOUT = 777.0
+"""Seconds of the timeout by which a definition differs."""
 
 PATIENCE = 60.0
 """Seconds that a client outlasts an absence of the coordinator."""
@@ -25,32 +30,48 @@ class Clients:
         self._checker = checker
         self._story = story
 
-    async def start(self, plan: SagaPlan, content: str = "first") -> None:
+    async def start(self, plan: SagaPlan, content: str = FIRST) -> None:
         """Starts a saga, and compares what the answer promises with what is on disk (P1, P10)."""
-        labels = {CONTENT: content}
-        options = {"saga_id": plan.id, "step_inputs": plan.step_inputs, "labels": labels}
+        definition = plan.definition
+        if content == "definition":
+            definition = Definition(definition.name, definition.steps, timeout=ODD_TIMEOUT)
+        inputs = plan.step_inputs
+        if content == "inputs":
+            inputs = {step: {**mood, ODD: 1.0} for step, mood in inputs.items()}
+        labels = {ODD: "yes"} if content == "labels" else {}
+        options = {"saga_id": plan.id, "step_inputs": inputs, "labels": labels}
         try:
-            if plan.by_stream:
+            if plan.way == "stream":
                 async with self._client.starter() as starter:
-                    await starter.start(plan.definition, **options)
+                    await starter.start(definition, **options)
+            elif plan.way == "run":
+                await self._run(definition, options)
             else:
-                await self._client.start(plan.definition, **options)
+                await self._client.start(definition, **options)
         except AlreadyExists:
             self._check_content(plan.id, content, same=False)
+        except NotSettled:
+            self._story.tell("client: the end was not there in time", plan.id)
         except CallError as error:
             self._story.tell(f"client: the start failed: {error}", plan.id)
         else:
             self._check_content(plan.id, content, same=True)
 
+    async def _run(self, definition: Definition, options: dict[str, Any]) -> None:
+        saga = await self._client.run(definition, timeout=PATIENCE, **options)
+        kept = self._checker.sagas[saga.id].saga
+        if saga.state.ended and saga.state.name != kept.state.name:
+            self._checker.object(f"P1: a client is told {saga.state}, and on disk it is {kept.state.name}")
+
     def _check_content(self, saga_id: str, content: str, *, same: bool) -> None:
         kept = self._checker.sagas.get(saga_id)
-        self._story.tell(
-            f"client: a start with {content} content " + ("is accepted" if same else "clashes"), saga_id
-        )
+        word = "is accepted" if same else "clashes"
+        self._story.tell(f"client: a start with {content} content {word}", saga_id)
         if kept is None:
             self._checker.object("P1: a start is answered, and nothing of it is on disk", saga_id)
-        elif (kept.saga.labels[CONTENT] == content) is not same:
-            found = kept.saga.labels[CONTENT]
+            return
+        found = _content_of(kept.saga)
+        if (found == content) is not same:
             self._checker.object(
                 f"P10: a start with {content} content is taken for one with {found}", saga_id
             )
@@ -67,11 +88,17 @@ class Clients:
                                 f"P1: a watcher is told event {event.sequence} instead of {expected}", saga_id
                             )
                         expected += 1
+                self._check_end(saga_id, expected - 1)
                 return
             except NotFound:
                 return
             except CallError:
                 await asyncio.sleep(1.0)
+
+    def _check_end(self, saga_id: str, told: int) -> None:
+        kept = self._checker.sagas[saga_id]
+        if told != len(kept.events) or not kept.saga.state.ended:
+            self._checker.object(f"P1: a watch ends with event {told} of {len(kept.events)}", saga_id)
 
     async def wish(self, wish: str, saga_id: str, step: str, resolution: str) -> bool:
         """Has an operator cancel, retry or resolve; tells whether it was granted."""
@@ -94,3 +121,12 @@ class Clients:
     async def needing_attention(self) -> set[str]:
         """The ids of the sagas that an operator is asked to look at."""
         return {summary.id async for summary in self._client.list(needs_attention=True)}
+
+
+def _content_of(saga: Saga) -> str:
+    """With which content a saga was started."""
+    if ODD in saga.labels:
+        return "labels"
+    if any(ODD.encode() in payload.value for payload in saga.step_inputs.values()):
+        return "inputs"
+    return "definition" if saga.definition.timeout == ODD_TIMEOUT else FIRST

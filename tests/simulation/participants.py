@@ -33,22 +33,20 @@ class Provider:
 
     def __init__(self, changed: Changed) -> None:
         self._changed = changed
-        self._done: set[tuple[str, str]] = set()
-        self._undone: set[tuple[str, str]] = set()
+        self._done: set[str] = set()
+        self._undone: set[str] = set()
 
     def do(self, node: str, ctx: Context) -> None:
         """Does a deed, unless it was done."""
-        key = (ctx.saga_id, ctx.step)
-        if key not in self._done:
-            self._done.add(key)
-            self._changed(node, *key, "applied")
+        if ctx.idempotency_key not in self._done:
+            self._done.add(ctx.idempotency_key)
+            self._changed(node, ctx.saga_id, ctx.step, "applied")
 
     def undo(self, node: str, ctx: Context) -> None:
         """Undoes a deed, if it was done and was not undone yet."""
-        key = (ctx.saga_id, ctx.step)
-        if key in self._done - self._undone:
-            self._undone.add(key)
-            self._changed(node, *key, "undone")
+        if ctx.idempotency_key in self._done - self._undone:
+            self._undone.add(ctx.idempotency_key)
+            self._changed(node, ctx.saga_id, ctx.step, "undone")
 
 
 class Behaviour:
@@ -110,7 +108,12 @@ async def participant(process: Process, address: str, behaviour: Behaviour, prov
 
     @service.action(name="external", external=True)
     async def external(mood: dict[str, Any], ctx: Context) -> dict[str, Any]:
-        behaviour.meet(mood, ctx, forward=True)
+        try:
+            behaviour.meet(mood, ctx, forward=True)
+        except Pending:
+            if not mood["rejects"]:  # it is under way, whatever anybody hears of it
+                provider.do(node, ctx)
+            raise
         await behaviour.take_time(mood)
         provider.do(node, ctx)
         await behaviour.take_time(mood)
@@ -120,5 +123,18 @@ async def participant(process: Process, address: str, behaviour: Behaviour, prov
     async def external_undo(mood: dict[str, Any], _result: dict[str, Any] | None, ctx: Context) -> None:
         behaviour.meet(mood, ctx, forward=False)
         provider.undo(node, ctx)
+
+    @service.action(name="final")
+    def final(mood: dict[str, Any], ctx: Context) -> dict[str, Any]:
+        ctx.db.execute(ENTER, (ctx.saga_id, ctx.step, "applied"))
+        behaviour.meet(mood, ctx, forward=True)
+        return {"by": node}
+
+    @service.action(name="final-external", external=True)
+    async def final_external(mood: dict[str, Any], ctx: Context) -> dict[str, Any]:
+        behaviour.meet(mood, ctx, forward=True)
+        await behaviour.take_time(mood)
+        provider.do(node, ctx)
+        return {"by": node}
 
     await service._serve(address, None, 5.0)

@@ -18,6 +18,15 @@ NODES = (COORDINATOR, *PARTICIPANTS)
 ACTIONS = {"shop": ("plain",), "bank": ("coroutine", "external"), "post": ("plain", "coroutine")}
 """What each participant offers: handlers of every kind. `post` is called by unary RPCs only."""
 
+FINAL = {"shop": "final", "bank": "final-external", "post": "final"}
+"""What each offers that cannot be compensated."""
+
+FIRST = "first"
+"""The content that a saga's first start has."""
+
+OTHER = ("labels", "inputs", "definition")
+"""Where a start with the same id and other content may differ from it."""
+
 MAX_SAGAS = 14
 
 
@@ -52,6 +61,10 @@ class Fault(StrEnum):
     """People cancel, retry and resolve, at bad moments."""
     CLIENTS = "clients"
     """Clients start the same saga again, or another one under its id."""
+
+
+_CONTRADICT_PROXIES = frozenset({Fault.DUPLICATES, Fault.ZOMBIES})
+"""Where there are other copies of a call than the one that a proxy has seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +105,9 @@ class SagaPlan:
     definition: Definition
     moods: dict[str, Mood]
     start: float  # seconds from the beginning
-    by_stream: bool
+    way: str  # of starting: "start", "stream", or "run", which waits for the end
     watched: bool
-    again: tuple[tuple[float, bool], ...]  # further starts: when, and whether with the same content
+    again: tuple[tuple[float, str], ...]  # further starts: when, and with which content
 
     @property
     def step_inputs(self) -> dict[str, dict[str, float]]:
@@ -131,6 +144,8 @@ def draw(seed: int, scope: Scope) -> Plan:
     """Draws a plan. The same seed and scope give the same plan."""
     random = Random(f"{seed}/{scope.variation}")
     chosen = frozenset(fault for fault in Fault if random.random() < 0.55)
+    if Fault.PROXIES in chosen and random.random() < 0.6:
+        chosen -= _CONTRADICT_PROXIES
     faults = chosen & scope.faults
     seconds = random.choice([5.0, 20.0, 60.0])
     count = min(random.randint(1, MAX_SAGAS), scope.sagas)
@@ -156,14 +171,16 @@ def _saga(random: Random, saga_id: str, seconds: float, faults: frozenset[Fault]
     definition = replace(drawn, name=f"d-{saga_id}", steps=steps)
     message = definition_to_proto(definition)
     start = random.uniform(0.0, seconds * 0.8)
-    again = [(start + random.uniform(0.0, 30.0), random.random() < 0.6) for _ in range(random.randint(0, 2))]
+    contents = [FIRST, FIRST, *OTHER]
+    times = [start + random.uniform(0.0, 30.0) for _ in range(random.randint(0, 2))]
+    again = [(at, random.choice(contents)) for at in times]
     moods = {step.name: _mood(random, faults) for step in steps}
     return SagaPlan(
         id=saga_id,
         definition=Definition.from_proto(message),
         moods=moods,
         start=start,
-        by_stream=random.random() < 0.3,
+        way=random.choice(["start", "start", "stream", "run"]),
         watched=random.random() < 0.4,
         again=tuple(again) if Fault.CLIENTS in faults else (),
     )
@@ -171,6 +188,7 @@ def _saga(random: Random, saga_id: str, seconds: float, faults: frozenset[Fault]
 
 def _step(random: Random, step: core.Step) -> core.Step:
     participant = random.choice(PARTICIPANTS)
+    final = step.kind is not core.Kind.COMPENSATABLE and random.random() < 0.4
     retry = core.Retry(
         max_attempts=random.choice([1, 2, 4, 20]),
         initial_backoff=random.choice([0.05, 0.5]),
@@ -179,7 +197,7 @@ def _step(random: Random, step: core.Step) -> core.Step:
     return replace(
         step,
         participant=participant,
-        action=random.choice(ACTIONS[participant]),
+        action=FINAL[participant] if final else random.choice(ACTIONS[participant]),
         timeout=random.choice([0.2, 2.0, 10.0]),
         retry=retry,
     )
@@ -214,8 +232,8 @@ def _weather(random: Random, faults: frozenset[Fault]) -> Weather:
         lose_reply=chance(Fault.LOSS, 0.08),
         duplicate=chance(Fault.DUPLICATES, 0.15),
         garble=chance(Fault.GARBAGE, 0.06),
-        made_up_status=chance(Fault.PROXIES, 0.08),
-        made_up_rejections=not faults & {Fault.DUPLICATES, Fault.ZOMBIES},
+        made_up_status=chance(Fault.PROXIES, 0.25),
+        made_up_rejections=not faults & _CONTRADICT_PROXIES,
         stall=chance(Fault.DELAYS, 0.03),
         delay=random.choice([0.05, 1.0]) if Fault.DELAYS in faults else 0.005,
     )

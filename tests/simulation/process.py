@@ -8,6 +8,7 @@ way out, in `finally` or `except`, reaches nobody, as if it had never been done.
 import asyncio
 import contextvars
 import signal
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class Process:
         self.node = node
         self.number = number
         self.disk: Any = disk
+        self.born = time.time() + skew  # by its own clock
         self.skew = skew
         self.alive = True
         self.stopping = False  # whether it was asked to end

@@ -11,9 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.runtime.virtual_time import NothingHappensError
 from tests.simulation.checker import Checker
-from tests.simulation.environment import Loop, RestlessError, simulated
+from tests.simulation.environment import Loop, simulated
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, Scope, draw
 from tests.simulation.process import Process
@@ -49,8 +48,8 @@ def run(seed: int, scope: Scope = EVERYTHING) -> Result:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             checker = loop.run_until_complete(_live(loop, plan, story, home))
-    except (NothingHappensError, RestlessError) as error:
-        return Result(seed, scope, story, 0, f"P2: {error}", "", loop.turns)
+    except Exception as error:  # whatever it is, it has a seed
+        return Result(seed, scope, story, 0, f"P2: the world came to an end: {error!r}", "", loop.turns)
     finally:
         loop.close()
         logging.disable(silenced)

@@ -5,6 +5,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 
+def in_words(fact: object) -> str:
+    """Says a fact in a few words."""
+    parts = [type(fact).__name__]
+    for name in ("step", "direction", "attempt", "resolution", "turn_back", "message", "rejection"):
+        value = getattr(fact, name, None)
+        if value not in (None, ""):
+            parts.append(value.name if hasattr(value, "name") else str(getattr(value, "reason", value)))
+    return " ".join(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One thing that happened."""

@@ -63,6 +63,7 @@ class World:
         self._nodes[COORDINATOR].disk.gave = checker.coordinator_read
         self._people = Process("client", 1)
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        checker.statuses_lie = plan.weather.made_up_rejections and plan.weather.made_up_status > 0
         network.without_exchange.add(ADDRESSES["post"])
 
     def _node(self, name: str, main: Any, worked: Callable[[Process], None]) -> Node:
@@ -141,9 +142,7 @@ class World:
         starts, watches = [], []
         for saga in self._plan.sagas:
             starts.append((saga.start, partial(clients.start, saga)))
-            starts += [
-                (at, partial(clients.start, saga, "first" if same else "other")) for at, same in saga.again
-            ]
+            starts += [(at, partial(clients.start, saga, content)) for at, content in saga.again]
             if saga.watched:
                 watches.append((saga.start, partial(clients.watch, saga.id)))
         spawn = self._people.spawn
@@ -207,7 +206,10 @@ class World:
         while parked := sorted(self._parked()):
             for saga_id in parked:
                 saga = self._checker.sagas[saga_id].saga
-                place = next(place for place, run in enumerate(saga.runs) if run.state in MENDED_BY)
+                place = next((place for place, run in enumerate(saga.runs) if run.state in MENDED_BY), None)
+                if place is None:
+                    self._checker.object("P2: the saga is parked, and there is nothing to resolve", saga_id)
+                    return
                 step, state = saga.step(place).name, saga.runs[place].state
                 if not await clients.wish("resolve", saga_id, step, MENDED_BY[state]):
                     self._checker.object(f"P2: a parked saga cannot be mended by resolving {step}", saga_id)
