@@ -46,6 +46,8 @@ class Trace:
     """Whether the effect lies outside the database."""
     lines: tuple[Line, ...] = ()
     """In the order in which they were written."""
+    moves: tuple[str, ...] = ()
+    """The states that the fence has been written with, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,9 @@ def _read_traces(store: Path, book: Path) -> dict[Key, Trace]:
         (saga, step): (state, action)
         for saga, step, state, action in _rows(store, "SELECT saga_id, step, state, action FROM amends_fence")
     }
+    moves: dict[Key, list[str]] = defaultdict(list)
+    for saga, step, state in _rows(store, "SELECT saga, step, state FROM moves ORDER BY rowid"):
+        moves[saga, step].append(state)
     lines = _read_lines(store)
     outside = _read_lines(book)
     return {
@@ -110,6 +115,7 @@ def _read_traces(store: Path, book: Path) -> dict[Key, Trace]:
             fence=fences.get(key, (None, ""))[0],
             external=key in outside or fences.get(key, ("", ""))[1] == "outside",
             lines=(*lines.get(key, ()), *outside.get(key, ())),
+            moves=tuple(moves.get(key, ())),
         )
         for key in fences.keys() | lines.keys() | outside.keys()
     }

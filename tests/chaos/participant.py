@@ -23,6 +23,15 @@ SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS lines (
     saga TEXT NOT NULL, step TEXT NOT NULL, what TEXT NOT NULL, deed TEXT NOT NULL, at INTEGER NOT NULL
 );
+
+-- Every move of a row of the fence: a late Try whose effect is undone again shows in nothing else.
+CREATE TABLE IF NOT EXISTS moves (saga TEXT NOT NULL, step TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TRIGGER IF NOT EXISTS fence_made AFTER INSERT ON amends_fence BEGIN
+    INSERT INTO moves VALUES (NEW.saga_id, NEW.step, NEW.state);
+END;
+CREATE TRIGGER IF NOT EXISTS fence_moved AFTER UPDATE ON amends_fence BEGIN
+    INSERT INTO moves VALUES (NEW.saga_id, NEW.step, NEW.state);
+END;
 """
 
 INSERT: Final = "INSERT INTO lines VALUES (?, ?, ?, ?, ?)"

@@ -31,7 +31,7 @@ def _of_saga(saga_id: str, evidence: Evidence) -> Iterator[str]:
         for (saga, step), trace in sorted(traces.items()):
             if saga == saga_id:
                 lines = ", ".join(f"{line.what} {line.deed} at {line.at / 1e9:.3f}" for line in trace.lines)
-                yield f"{participant}: {step}: fence {trace.fence}; {lines or 'no effect'}"
+                yield f"{participant}: {step}: fence {' -> '.join(trace.moves)}; {lines or 'no effect'}"
     for note in evidence.notes:
         if note.saga == saga_id:
             yield f"customer: {note.told} {note.content} {note.what}"

@@ -171,6 +171,18 @@ def test_p5_an_effect_behind_a_tombstone() -> None:
     assert "P5" in promises(told(COMPENSATED, replace(APPLIED, fence="TOMBSTONE"), REFUSED))
 
 
+def test_p5_a_late_effect_that_was_undone_again() -> None:
+    """Behind the tombstone an effect came and went; only the moves of the fence tell."""
+    late = replace(UNDONE, moves=("TOMBSTONE", "TRIED", "COMPENSATED"))
+    found = told(COMPENSATED, late, REFUSED)
+    assert found[0] == "P5: the fence went from TOMBSTONE to TRIED, step 'first', saga s"
+
+
+def test_moves_that_a_fence_may_make_are_no_violation() -> None:
+    """Applied, and undone."""
+    assert told(COMPENSATED, replace(UNDONE, moves=("TRIED", "COMPENSATED")), REFUSED) == []
+
+
 def test_p5_a_provider_that_was_asked_too_late() -> None:
     """The handler of an external action ran after its compensation."""
     lines = (Line("applied", "d", 10), Line("undone", "d", 30), Line("too late", "e", 40))

@@ -1,6 +1,7 @@
 """Compares what everybody wrote down, saga by saga, and says in plain words which promise is broken."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Final
 
 from amends_coordinator.core import facts as f
@@ -41,6 +42,17 @@ EFFECTS_OUTSIDE: Final[Mapping[str | None, frozenset[tuple[int, int]]]] = {
     "COMPENSATED": frozenset({(0, 0), (1, 1)}),
 }
 """The same where the effect lies outside the database."""
+
+NEXT: Final[Mapping[str | None, frozenset[str]]] = {
+    # A Try and its Compensate that came together are written once, in one transaction.
+    None: frozenset({"INTENDED", "TRIED", "REJECTED", "COMPENSATED", "TOMBSTONE"}),
+    "INTENDED": frozenset({"INTENDED", "TRIED", "REJECTED", "COMPENSATED"}),
+    "TRIED": frozenset({"COMPENSATED"}),
+    "REJECTED": frozenset(),
+    "COMPENSATED": frozenset(),
+    "TOMBSTONE": frozenset(),
+}
+"""The states that a fence may be written with after each; None: before the first."""
 
 STUCK: Final[Mapping[SagaState, frozenset[StepState]]] = {
     SagaState.RUNNING: frozenset({StepState.REJECTED, StepState.UNKNOWN}),  # after the pivot
@@ -140,6 +152,9 @@ def _check_trace(trace: Trace) -> Iterator[str]:
         yield "P5: a Try ran after its Compensate"
     if trace.fence == "TOMBSTONE" and kinds:
         yield f"P5: the fence has a tombstone, and the ledger {kinds}"
+    for before, after in pairwise((None, *trace.moves)):
+        if after not in NEXT[before]:
+            yield f"P5: the fence went from {before} to {after}"
     deeds = {line.deed for line in trace.lines if line.what in ("applied", "undone")}
     if len(deeds) > 1:
         yield f"P4: what was undone is not what was applied: {sorted(deeds)}"

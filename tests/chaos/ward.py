@@ -48,8 +48,10 @@ class Ward:
 
     def send(self, number: signal.Signals) -> bool:
         """Sends a signal, if there is a process to send it to."""
-        if not self._is_there() or (number is signal.SIGTERM and not self.up.is_set()):
-            return False  # one that has just begun does not know yet what to do about SIGTERM
+        if not self._is_there():
+            return False
+        if number is signal.SIGTERM and (not self.up.is_set() or signal.SIGTERM in self._sent):
+            return False  # who has just begun does not know yet what to do about it, who is ending no longer
         self._sent.add(number)
         self.process.send(number)
         self.kills += number is signal.SIGKILL
