@@ -15,7 +15,7 @@ COORDINATOR = "coordinator"
 PARTICIPANTS = ("shop", "bank", "post")
 NODES = (COORDINATOR, *PARTICIPANTS)
 
-ACTIONS = {"shop": ("plain",), "bank": ("coroutine", "external"), "post": ("plain", "coroutine")}
+ACTIONS = {"shop": ("plain",), "bank": ("coroutine", "external", "external"), "post": ("plain", "coroutine")}
 """What each participant offers: handlers of every kind. `post` is called by unary RPCs only."""
 
 FINAL = {"shop": "final", "bank": "final-external", "post": "final"}
@@ -208,13 +208,13 @@ def _mood(random: Random, faults: frozenset[Fault]) -> Mood:
     if Fault.HANDLERS not in faults:
         return Mood(rejects=rejects)
 
-    def some(most: int) -> int:
-        return random.randint(1, most) if random.random() < 0.2 else 0
+    def some(most: int, chance: float = 0.2) -> int:
+        return random.randint(1, most) if random.random() < chance else 0
 
     return Mood(
         rejects=rejects,
         raises=some(4),
-        pends=some(3),
+        pends=some(3, 0.35),
         pause=random.choice([0.7, 0.7, 90.0]),  # beyond a minute, a saga leaves memory
         seconds=random.uniform(0.0, 4.0) if random.random() < 0.3 else 0.0,
         raises_undo=some(12),

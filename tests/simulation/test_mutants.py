@@ -45,7 +45,7 @@ mutating.install(mutants.named("compensate in forward order"))
 from tests.simulation import commands
 from tests.simulation.running import run
 from tests.simulation.shrinking import shrink
-whole = run(2)
+whole = next(result for result in map(run, range(1, 60)) if result.broken)
 short = shrink(whole)
 assert len(short.story.lines) < len(whole.story.lines)
 commands.tell(short)
@@ -53,6 +53,7 @@ commands.tell(short)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, *_, last = done.stdout.splitlines()
-    assert first.startswith("seed 2 broke a promise: P6: ")
+    assert " broke a promise: P6: " in first
     assert "BROKEN P6" in done.stdout
-    assert last.startswith("again: python -m tests.simulation --seed 2 ")
+    seed = first.split()[1]
+    assert last.startswith(f"again: python -m tests.simulation --seed {seed}")
