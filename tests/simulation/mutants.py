@@ -201,13 +201,6 @@ MUTANTS: Final = (
         "if False:",
     ),
     Mutant(
-        "believe a status after pending",
-        "P3",
-        "amends_coordinator.core.machine",
-        "    if run.pending and not outcome.stated:\n",
-        "    if False:\n",
-    ),
-    Mutant(
         "forget to flag what is still stuck",
         "P12",
         "amends_coordinator.core.machine",
