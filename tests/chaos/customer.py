@@ -79,23 +79,15 @@ class Customer:
     # Starting
 
     async def _start(self, errand: Errand, _chance: Random, content: int = 1) -> None:
-        self._note(Told.ASKED, errand, content)
-        try:
-            await self._client.start(
-                errand.definition,
-                errand.input(content),
-                saga_id=errand.saga_id,
-                step_inputs=errand.step_inputs,
-            )
-        except AlreadyExists:
-            self._note(Told.EXISTS, errand, content)
-        else:
-            self._note(Told.ACCEPTED, errand, content)
+        await self._start_through(self._client, errand, content)
 
     async def _start_by_stream(self, errand: Errand, _chance: Random, content: int = 1) -> None:
+        await self._start_through(self._starter, errand, content)
+
+    async def _start_through(self, door: Client | Starter, errand: Errand, content: int) -> None:
         self._note(Told.ASKED, errand, content)
         try:
-            await self._starter.start(
+            await door.start(
                 errand.definition,
                 errand.input(content),
                 saga_id=errand.saga_id,
