@@ -1,0 +1,1 @@
+"""The SDK for choreographed sagas: services that react to events."""
