@@ -4,8 +4,8 @@ The attributes travel as headers with the prefix ``ce-``, percent-encoded as the
 (3.1.3.2), and the payload as it is. Saga and cause are the extensions ``correlationid`` and ``causationid``.
 
 Three extensions are our own. With them a reader who knows no payload can tell how far a saga is:
-``sagastep`` names the step whose end the event tells, ``sagaoutcome`` how that step ended, and ``replayof`` the
-dead letter that the event repeats.
+``sagastep`` names the step whose end the event tells, ``sagaoutcome`` how that step ended, and ``replayof``
+the dead letter that the event repeats.
 """
 
 from __future__ import annotations
