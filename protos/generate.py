@@ -6,6 +6,7 @@
 import argparse
 import filecmp
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def generate(out: Path) -> None:
     package = out / PACKAGE
     for source in sources:
         shutil.copy(source, package / source.name)
-        if "service " not in source.read_text():
+        if not re.search(r"^service ", source.read_text(), re.MULTILINE):
             for empty in package.glob(f"{source.stem}_pb2_grpc.py*"):
                 empty.unlink()
     (package / "__init__.py").write_text('"""The contracts of Amends, generated from protos/amends/v1."""\n')
