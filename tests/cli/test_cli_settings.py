@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from amends._participant.retention import RETENTION_DEFAULT
+from amends._transactions.retention import RETENTION_DEFAULT
 from amends_coordinator.cli._sources import load
 from amends_coordinator.settings import SETTINGS, ParticipantSettings, Settings, SettingsError
 

@@ -317,7 +317,7 @@ MUTANTS: Final = (
     Mutant(
         "keep the effect of a rejected Try",
         "P3",
-        "amends._participant.batch",
+        "amends._participant.performing",
         "    if has_effect(response):\n",
         "    if True:\n",
     ),

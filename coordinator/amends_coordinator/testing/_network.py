@@ -10,7 +10,7 @@ from typing import Any
 from google.rpc.code_pb2 import Code
 
 from amends import Participant
-from amends._participant.faults import to_status
+from amends._transactions.faults import to_status
 from amends.errors import Fault, UsageError
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt, fill_compensate, fill_try

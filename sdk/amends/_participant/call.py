@@ -17,9 +17,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from opentelemetry.context import Context as TraceContext
 
 from amends._fence import Deed, Ledger, Row, State, decide_compensate, decide_try
-from amends._participant import faults
 from amends._participant.action import Action
 from amends._participant.signature import Handler
+from amends._transactions import faults
 from amends.errors import Fault, PayloadError
 from amends.v1 import participant_pb2 as pb
 
@@ -41,12 +41,10 @@ class Call:
         deadline: when the caller stops waiting, on the monotonic clock; None if never.
         trace: the trace context that the handler runs in; None where nothing is traced.
         on_answer: called with the answer, once, in the event loop.
-        perform: does the call's part in a transaction, in place of running its handler there; what it returns
-            is the answer. None for a handler that runs in the transaction.
         answer: what came of it; set before `on_answer` is called.
     """
 
-    __slots__ = ("action", "answer", "deadline", "forward", "key", "on_answer", "perform", "request", "trace")
+    __slots__ = ("action", "answer", "deadline", "forward", "key", "on_answer", "request", "trace")
 
     def __init__(
         self,
@@ -56,7 +54,6 @@ class Call:
         deadline: float | None,
         on_answer: Callable[[Response | Fault], None],
         trace: TraceContext | None = None,
-        perform: Callable[[Ledger, Call], Response] | None = None,
     ) -> None:
         self.request = request
         self.action = action
@@ -65,13 +62,22 @@ class Call:
         self.deadline = deadline
         self.on_answer = on_answer
         self.trace = trace
-        self.perform = perform
         self.answer: Response | Fault | None = None
 
     @property
     def handler(self) -> Handler | None:
         """What would have to run; None for a Compensate of an action that has no compensation."""
         return self.action.handler if self.forward else self.action.compensation
+
+    def log_fields(self) -> dict[str, object]:
+        """The saga's context for a log record. Never the payload."""
+        return {
+            "saga_id": self.key[0],
+            "step": self.key[1],
+            "action": self.action.name,
+            "direction": "forward" if self.forward else "backward",
+            "attempt": self.request.attempt,
+        }
 
 
 class Work(NamedTuple):
@@ -119,7 +125,7 @@ def _prepare_compensate(ledger: Ledger, call: Call) -> Work | Response:
     if deed is Deed.BURY:
         ledger.put(call.key, Row(State.TOMBSTONE, call.action.name, b"", b""))
     if deed is Deed.REFUSE_LOST:
-        _log.error("the fence has forgotten a step that is to be compensated", extra=log_fields(call))
+        _log.error("the fence has forgotten a step that is to be compensated", extra=call.log_fields())
         return _refused("FENCE_LOST", "the step took effect, and its fence has forgotten it")
     if deed is Deed.REFUSE_REUSE:
         raise faults.key_reused(*call.key)
@@ -151,7 +157,7 @@ def _stored_result(call: Call, row: Row) -> Any:
         return call.action.decode_result(pb.TryResponse.FromString(row.answer).succeeded.result)
     except PayloadError as error:
         # The action's type has changed since: neither a retry nor the caller can mend that.
-        _log.error("the stored result does not fit the action: %s", error, extra=log_fields(call))
+        _log.error("the stored result does not fit the action: %s", error, extra=call.log_fields())
         raise faults.handler_failed() from error
 
 
@@ -175,14 +181,3 @@ def conclude(ledger: Ledger, call: Call, work: Work, response: Response) -> None
 def has_effect(response: Response) -> bool:
     """Tells whether what the handler did is to be kept."""
     return response.WhichOneof("outcome") in ("succeeded", "compensated")
-
-
-def log_fields(call: Call) -> dict[str, object]:
-    """The saga's context for a log record. Never the payload."""
-    return {
-        "saga_id": call.key[0],
-        "step": call.key[1],
-        "action": call.action.name,
-        "direction": "forward" if call.forward else "backward",
-        "attempt": call.request.attempt,
-    }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from google.protobuf import any_pb2
 
+from amends._definition import Step
 from amends._payload import unpack
 from amends.errors import PayloadError, UsageError
 
@@ -77,13 +78,21 @@ class Context:
             return None
         return max(0.0, self._deadline - time.monotonic())
 
-    def result(self, step: str, expected: type[T]) -> T:
+    @overload
+    def result(self, step: Step[Any, T]) -> T: ...
+    @overload
+    def result(self, step: str, expected: type[T]) -> T: ...
+    def result(self, step: str | Step[Any, T], expected: Any = Any) -> Any:
         """Returns what an earlier step brought forth, one that this step needs. Of no use in a compensation.
+
+        A step that knows the type of its result may stand for its name and the type.
 
         Raises:
             PayloadError: there is no such result, or it is of another type. If the handler lets it pass, the
                 call fails with INVALID_ARGUMENT: no retry can help.
         """
+        if isinstance(step, Step):
+            return self.result(step.name, step.result_type or Any)
         payload = self._results.get(step)
         if payload is None:
             known = ", ".join(sorted(self._results)) or "none"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from amends._participant import faults
 from amends._participant.action import Action
 from amends._participant.call import Request
 from amends._participant.invocation import PAYLOAD_BYTES_MAX
+from amends._transactions import faults
 
 _ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _ID_FORM: Final = "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':', '~' and '-'"

@@ -14,11 +14,12 @@ from opentelemetry.context import Context as TraceContext
 from amends._fence import Fence
 from amends._participant import tracing
 from amends._participant.action import Action
-from amends._participant.call import Call, Request, Response
+from amends._participant.call import Request, Response
 from amends._participant.door import admit
-from amends._participant.gatherer import Gatherer, resolver
 from amends._participant.outside import Outside
-from amends._participant.retention import sweep_for_ever
+from amends._participant.performing import FencedCall
+from amends._transactions.gatherer import Gatherer, resolver
+from amends._transactions.retention import sweep_for_ever
 from amends.errors import Fault
 
 
@@ -53,8 +54,8 @@ class Engine:
 
     def submit(self, arrivals: Iterable[Incoming]) -> None:
         """Has calls answered, those that came together in one transaction where that can be."""
-        plain: list[Call] = []
-        coroutines: list[Call] = []
+        plain: list[FencedCall] = []
+        coroutines: list[FencedCall] = []
         now = time.monotonic()
         for arrival in arrivals:
             request, timeout, on_answer, trace = arrival
@@ -64,7 +65,7 @@ class Engine:
                 on_answer(fault)
                 continue
             deadline = None if timeout is None else now + timeout
-            call = Call(request, action, deadline=deadline, on_answer=on_answer, trace=trace)
+            call = FencedCall(request, action, deadline=deadline, on_answer=on_answer, trace=trace)
             handler = call.handler
             if action.external:
                 self._outside.submit(call)

@@ -13,9 +13,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from amends._participant import faults, tracing
+from amends._participant import tracing
 from amends._participant.call import Request, Response
 from amends._participant.engine import Engine, Incoming
+from amends._transactions import faults
 from amends.errors import Fault
 from amends.v1 import participant_pb2 as pb
 

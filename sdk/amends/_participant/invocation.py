@@ -10,10 +10,10 @@ from typing import Any, Final
 from google.protobuf import any_pb2
 
 from amends import _payload
-from amends._participant import faults
-from amends._participant.call import COMPENSATED, Call, Response, Work, log_fields
+from amends._participant.call import COMPENSATED, Call, Response, Work
 from amends._participant.context import BadInputError, Context
 from amends._participant.tracing import within
+from amends._transactions import faults
 from amends.errors import Answer, PayloadError, Pending, Refused, Rejected
 from amends.v1 import participant_pb2 as pb
 
@@ -69,7 +69,7 @@ async def invoke_async(call: Call, work: Work, db: object, patience: float | Non
         raise
     except BaseException as error:
         if bound.expired():
-            _log.warning("the handler took longer than it may", extra=log_fields(call))
+            _log.warning("the handler took longer than it may", extra=call.log_fields())
             raise faults.deadline_passed() from error
         return _response_to_error(call, error)
 
@@ -132,7 +132,7 @@ def _response_to_error(call: Call, error: BaseException) -> Response:
         raise error
     if isinstance(error, BadInputError):
         raise faults.invalid_input(str(error)) from error
-    _log.error("the handler failed", exc_info=error, extra=log_fields(call))
+    _log.error("the handler failed", exc_info=error, extra=call.log_fields())
     raise faults.handler_failed() from error
 
 

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from amends._fence import Ledger, Row, State
+from amends._fence import Fence, Ledger, Row, State
 from amends._fence.ledger import Key
-from amends._participant import faults
-from amends._participant.call import Call, Response, Work, conclude, log_fields, prepare
-from amends._participant.gatherer import Gatherer, resolver
+from amends._participant.call import Call, Response, Work, conclude, prepare
 from amends._participant.invocation import invoke, invoke_async
+from amends._transactions import faults
+from amends._transactions.gatherer import Gatherer, resolver
 from amends.errors import Fault
 from amends.v1 import participant_pb2 as pb
 
@@ -66,7 +66,7 @@ class Outside:
         except Fault as fault:
             answer = fault
         except Exception:
-            _log.exception("an external call failed", extra=log_fields(call))
+            _log.exception("an external call failed", extra=call.log_fields())
             answer = faults.internal()
         finally:
             # First of all: whoever gets the answer may call again at once.
@@ -91,12 +91,39 @@ class Outside:
     ) -> Response:
         """Does a part of a call in a transaction shared with whatever else arrives. Raises Fault."""
         waiter: asyncio.Future[Response | Fault] = asyncio.get_running_loop().create_future()
-        part = Call(call.request, call.action, deadline=deadline, on_answer=resolver(waiter), perform=perform)
+        part = _Part(call, perform, deadline=deadline, on_answer=resolver(waiter))
         self._gatherer.submit([part], in_thread=True)
         answer = await waiter
         if isinstance(answer, Fault):
             raise answer
         return answer
+
+
+class _Part(Call):
+    """What a call does in one transaction, while its handler runs in none."""
+
+    __slots__ = ("_perform",)
+
+    is_part = True
+
+    def __init__(
+        self,
+        call: Call,
+        perform: Callable[[Ledger, Call], Response],
+        *,
+        deadline: float | None,
+        on_answer: Callable[[Response | Fault], None],
+    ) -> None:
+        super().__init__(call.request, call.action, deadline=deadline, on_answer=on_answer)
+        self._perform = perform
+
+    def perform(self, ledger: Ledger) -> Response:
+        """Does the part. Raises Fault."""
+        return self._perform(ledger, self)
+
+    async def perform_async(self, fence: Fence) -> Response:
+        """The same from the event loop."""
+        return await fence.run(self.perform)
 
 
 class _Intent:
@@ -123,7 +150,7 @@ def _record(ledger: Ledger, call: Call, work: Work, response: Response) -> Respo
         conclude(ledger, call, work, response)
         return response
     if call.forward:
-        _log.error("another process settled the step while its handler ran", extra=log_fields(call))
+        _log.error("another process settled the step while its handler ran", extra=call.log_fields())
     settled = prepare(ledger, call)
     assert not isinstance(settled, Work), "Invariant: a settled step runs no handler"
     return settled

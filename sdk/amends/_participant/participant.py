@@ -19,9 +19,9 @@ from amends._participant.action import Action
 from amends._participant.context import Context
 from amends._participant.engine import Engine
 from amends._participant.exchange import ExchangeStream
-from amends._participant.retention import RETENTION_DEFAULT, RETENTION_MIN
 from amends._participant.server import Server, ServerTls
 from amends._participant.service import ParticipantService
+from amends._transactions.retention import RETENTION_DEFAULT, RETENTION_MIN
 from amends.errors import Fault, HandlerError, StartError, UsageError
 from amends.v1 import participant_pb2 as pb
 

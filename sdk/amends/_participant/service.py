@@ -9,10 +9,11 @@ import grpc
 from grpc_status import rpc_status
 from opentelemetry import trace
 
-from amends._participant import faults, tracing
+from amends._participant import tracing
 from amends._participant.call import Request
 from amends._participant.engine import Engine
 from amends._participant.exchange import ExchangeStream
+from amends._transactions import faults
 from amends.errors import Fault
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc

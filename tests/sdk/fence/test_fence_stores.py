@@ -11,8 +11,8 @@ import pytest
 from amends import StoreError
 from amends._fence import Fence, Ledger, MemoryFence, Row, SqliteFence, State
 from amends._fence.ledger import TransactionLostError
-from amends._participant.gatherer import Gatherer
-from amends._participant.retention import SWEEP_ROWS, sweep
+from amends._transactions.gatherer import Gatherer
+from amends._transactions.retention import SWEEP_ROWS, sweep
 
 ROW = Row(State.TRIED, "act", b"hash", b"answer")
 

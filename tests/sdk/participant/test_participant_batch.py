@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from amends import Context, Fault, Participant, Pending, Rejected
-from amends._participant import gatherer
+from amends._transactions import gatherer
 from amends.errors import Answer
 from tests.sdk.participant.calls import (
     INSERT,
@@ -151,7 +151,7 @@ async def test_a_locked_database_is_unavailable_and_recovers(ledger: Participant
 async def test_more_calls_than_may_wait_are_told_to_come_back(
     ledger: Participant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gatherer, "WAITING_CALLS_MAX", 3)
+    monkeypatch.setattr(gatherer, "WAITING_JOBS_MAX", 3)
     requests = [try_request(saga=f"s{n}", action="plain") for n in range(5)]
     found = list(outcomes(await ledger.handle_batch(exchange_of(*requests))).values())
     assert sorted(found) == ["succeeded"] * 3 + ["too many calls wait already"] * 2

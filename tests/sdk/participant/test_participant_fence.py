@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from amends import Fault, Pending, Refused, Rejected
-from amends._participant.retention import sweep
+from amends._transactions.retention import sweep
 from tests.sdk.participant.calls import compensate_request, try_request
 from tests.sdk.participant.conftest import Shop
 

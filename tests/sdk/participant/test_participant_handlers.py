@@ -16,8 +16,9 @@ import grpc
 import pytest
 
 from amends import Context, Fault, HandlerError, Participant, UsageError
-from amends._participant import batch
+from amends._participant import performing
 from amends._payload import pack, unpack
+from amends._transactions import batch
 from amends.v1 import participant_pb2 as pb
 from tests.sdk.participant.calls import INSERT, SCHEMA, effects, exchange_of, outcomes, try_request
 
@@ -218,7 +219,7 @@ async def test_an_async_handler_that_outlives_its_deadline_is_rolled_back(
 async def test_an_async_handler_cannot_hold_up_others_for_ever(
     waiting: Participant, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "ASYNC_HANDLER_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(performing, "ASYNC_HANDLER_SECONDS_MAX", 0.05)
     monkeypatch.setattr(batch, "ASYNC_BATCH_SECONDS", 0.0)
     response = await waiting.handle_batch(
         exchange_of(

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from amends._fence import Ledger
-from amends._participant.gatherer import Gatherer
+from amends._transactions.gatherer import Gatherer
 
 RETENTION_DEFAULT: Final = timedelta(days=90)
 """How long rows are kept. A compensation is retried for ever, so a row must outlast the longest outage, and

@@ -1,7 +1,7 @@
-"""Gathers calls into batches: whatever arrived while the last transaction ran goes into the next.
+"""Gathers jobs into batches: whatever arrived while the last transaction ran goes into the next.
 
-Nobody waits on a timer. Under little load a batch is one call; under much load batches grow by themselves,
-and with them what one commit pays for. Plain calls and async ones take turns, a transaction each, because an
+Nobody waits on a timer. Under little load a batch is one job; under much load batches grow by themselves,
+and with them what one commit pays for. Plain jobs and async ones take turns, a transaction each, because an
 async handler may keep its transaction waiting.
 """
 
@@ -14,18 +14,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from amends._fence import Fence, Ledger
-from amends._participant import faults
-from amends._participant.batch import run_async, run_plain
-from amends._participant.call import Call, Response
-from amends.errors import Fault
+from amends._transactions import faults
+from amends._transactions.batch import run_async, run_plain
+from amends._transactions.job import Job
 
 T = TypeVar("T")
 
-BATCH_CALLS_MAX: Final = 256
-"""The calls of one transaction: enough to make a sync cheap for each, few enough to last milliseconds."""
+BATCH_JOBS_MAX: Final = 256
+"""The jobs of one transaction: enough to make a sync cheap for each, few enough to last milliseconds."""
 
-WAITING_CALLS_MAX: Final = 10_000
-"""The calls that may wait: a second or two of work. Beyond that, being told to come back is better."""
+WAITING_JOBS_MAX: Final = 10_000
+"""The jobs that may wait: a second or two of work. Beyond that, being told to come back is better."""
 
 _log = logging.getLogger("amends.participant")
 
@@ -35,24 +34,24 @@ class Gatherer:
 
     def __init__(self, fence: Fence) -> None:
         self._fence = fence
-        self._plain: deque[Call] = deque()
-        self._async: deque[Call] = deque()
+        self._plain: deque[Job] = deque()
+        self._async: deque[Job] = deque()
         self._wake = asyncio.Event()
         self._transaction = asyncio.Lock()
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="amends gatherer")
 
-    def submit(self, calls: Iterable[Call], *, in_thread: bool) -> None:
-        """Has calls answered: in the connection's thread if their handlers are plain, else in the loop."""
+    def submit(self, jobs: Iterable[Job], *, in_thread: bool) -> None:
+        """Has jobs done: in the connection's thread if their handlers are plain, else in the loop."""
         queue = self._plain if in_thread else self._async
-        room = WAITING_CALLS_MAX - len(self._plain) - len(self._async)
-        for call in calls:
-            # A part of a call that was let in before is let in again: refusing it would waste what was done.
-            if self._closing or (room <= 0 and call.perform is None):
-                call.on_answer(faults.stopping() if self._closing else faults.overloaded())
+        room = WAITING_JOBS_MAX - len(self._plain) - len(self._async)
+        for job in jobs:
+            # A part of what was let in before is let in again: refusing it would waste what was done.
+            if self._closing or (room <= 0 and not job.is_part):
+                job.on_answer(faults.stopping() if self._closing else faults.overloaded())
                 continue
             room -= 1
-            queue.append(call)
+            queue.append(job)
         self._wake.set()
 
     async def between_batches(self, work: Callable[[Ledger], T]) -> T:
@@ -76,7 +75,7 @@ class Gatherer:
         except asyncio.CancelledError:
             raise  # the loop is being torn down; a handler's own ends only its call
         except BaseException:
-            _log.critical("the participant cannot answer calls any more", exc_info=True)
+            _log.critical("no more jobs are done: what arrives is told to come back", exc_info=True)
             raise
         finally:
             # Whoever waits, or comes later, is told so: without this task nobody else would ever answer.
@@ -95,58 +94,57 @@ class Gatherer:
                 await self._async_batch()
 
     async def _plain_batch(self) -> None:
-        calls = _take(self._plain)
-        if not calls:
+        jobs = _take(self._plain)
+        if not jobs:
             return
         try:
-            await self._fence.run(lambda ledger: run_plain(ledger, calls))
+            await self._fence.run(lambda ledger: run_plain(ledger, jobs))
         except Exception:
-            _log.exception("a batch of %d calls failed", len(calls))
-            _fail(calls)
+            _log.exception("a batch of %d jobs failed", len(jobs))
+            _fail(jobs)
         except BaseException:
-            _fail(calls)
-            _answer(calls)
+            _fail(jobs)
+            _answer(jobs)
             raise
-        _answer(calls)
+        _answer(jobs)
 
     async def _async_batch(self) -> None:
-        calls = _take(self._async)
-        if not calls:
+        jobs = _take(self._async)
+        if not jobs:
             return
-        done = len(calls)
+        done = len(jobs)
         try:
-            done = await run_async(self._fence, calls)
+            done = await run_async(self._fence, jobs)
         except Exception:
-            _log.exception("a batch of %d calls failed", len(calls))
-            _fail(calls)
+            _log.exception("a batch of %d jobs failed", len(jobs))
+            _fail(jobs)
         except BaseException:
-            _fail(calls)
-            _answer(calls)
+            _fail(jobs)
+            _answer(jobs)
             raise
-        self._async.extendleft(reversed(calls[done:]))
-        _answer(calls[:done])
+        self._async.extendleft(reversed(jobs[done:]))
+        _answer(jobs[:done])
 
 
-def resolver(waiter: asyncio.Future[Response | Fault]) -> Callable[[Response | Fault], None]:
+def resolver(waiter: asyncio.Future[T]) -> Callable[[T], None]:
     """Makes what hands an answer to a future, unless nobody waits on it any more."""
 
-    def resolve(answer: Response | Fault) -> None:
+    def resolve(answer: T) -> None:
         if not waiter.done():
             waiter.set_result(answer)
 
     return resolve
 
 
-def _take(queue: deque[Call]) -> list[Call]:
-    return [queue.popleft() for _ in range(min(len(queue), BATCH_CALLS_MAX))]
+def _take(queue: deque[Job]) -> list[Job]:
+    return [queue.popleft() for _ in range(min(len(queue), BATCH_JOBS_MAX))]
 
 
-def _fail(calls: Sequence[Call]) -> None:
-    for call in calls:
-        call.answer = faults.internal()
+def _fail(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.answer = faults.internal()
 
 
-def _answer(calls: Sequence[Call]) -> None:
-    for call in calls:
-        answer: Response | Fault = call.answer or faults.internal()
-        call.on_answer(answer)
+def _answer(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.on_answer(job.answer or faults.internal())

@@ -1,0 +1,72 @@
+"""Actions that a .proto file declares, on the side of the participant that offers them."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+from amends._definition import DeclaredAction
+from amends._participant.action import Action
+from amends._participant.context import Context
+from amends.errors import HandlerError
+
+T = TypeVar("T")
+
+HandlerResult: TypeAlias = T | Coroutine[Any, Any, T]
+"""What a handler returns, be it plain or `async def`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handlers:
+    """Which methods are the handlers of a declared action. Stub generators write these."""
+
+    action: DeclaredAction[Any, Any]
+    """What they do and undo."""
+    method: str
+    """Names the method that is its Try."""
+    compensation: str | None = None
+    """Names the method that compensates it. None: it cannot be."""
+
+
+class DeclaredActions(ABC):
+    """The base of what stub generators write for an annotated service: an abstract method for every handler.
+
+    ::
+
+        class Payments(PaymentsActions):
+            def charge(self, request: ChargeRequest, ctx: Context) -> Receipt: ...
+
+            def refund(self, request: ChargeRequest, result: Receipt | None, ctx: Context) -> None: ...
+
+        payments = Participant("payments", store="sqlite:///payments.db")
+        payments.offer(Payments())
+
+    A method may be plain or `async def`, as handlers are.
+    """
+
+    __handlers__: ClassVar[tuple[Handlers, ...]] = ()
+
+
+def declare(
+    actions: DeclaredActions, external: Collection[str], action_of: Callable[..., Any]
+) -> None:
+    """Declares every action at a participant, whose `action` is `action_of`.
+
+    Raises:
+        HandlerError: a method has another form than was declared, a name is taken, or `external` names no
+            action.
+    """
+    names = [handlers.action.name for handlers in actions.__handlers__]
+    for name in external:
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise HandlerError(f"{type(actions).__qualname__} has no action {name!r}; there are: {known}")
+    for handlers in actions.__handlers__:
+        declared = handlers.action
+        decorate = action_of(name=declared.name, external=declared.name in external)
+        action: Action[Any, Any] = decorate(getattr(actions, handlers.method))
+        _check_types(action, declared, getattr(actions, handlers.method))
+        if handlers.compensation is not None:
+            action.compensate(getattr(actions, handlers.compensation))
