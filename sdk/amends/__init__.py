@@ -12,9 +12,17 @@ from amends._client._requests import Resolution
 from amends._client._saga import AttemptFailure, Saga, SagaSummary, StepRun, TurnBack
 from amends._client._starter import Started, Starter
 from amends._client._states import Cause, Direction, SagaState, StepState
-from amends._definition import Definition, Kind, Retry, Step
+from amends._definition import DeclaredAction, Definition, Kind, Retry, Step
 from amends._ids import new_saga_id
-from amends._participant import Action, Context, Participant, ServerTls
+from amends._participant import (
+    Action,
+    Context,
+    DeclaredActions,
+    HandlerResult,
+    Handlers,
+    Participant,
+    ServerTls,
+)
 from amends.errors import (
     AccessDenied,
     AlreadyExists,
@@ -54,6 +62,11 @@ __all__ = [
     "Step",
     "Kind",
     "Retry",
+    # What is generated from annotated services
+    "DeclaredAction",
+    "DeclaredActions",
+    "Handlers",
+    "HandlerResult",
     # Clients
     "Client",
     "BlockingClient",

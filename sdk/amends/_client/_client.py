@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from amends._client import _errors, _requests, _watch
 from amends._client._event import Event, EventKind
@@ -17,6 +17,8 @@ from amends._client._states import SagaState
 from amends._definition import Definition
 from amends.errors import NotSettled, TransientError
 from amends.v1 import coordinator_pb2
+
+InputT = TypeVar("InputT")
 
 POLL = 30.0
 """Seconds that one request waits for the end of a saga: below what proxies allow an idle call, and most
@@ -70,8 +72,8 @@ class Client:
 
     async def start(
         self,
-        definition: Definition | str,
-        input: object = None,  # noqa: A002 # what it is called in the contract
+        definition: Definition[InputT] | str,
+        input: InputT | None = None,  # noqa: A002 # what it is called in the contract
         *,
         saga_id: str | None = None,
         step_inputs: Mapping[str, object] | None = None,
@@ -81,10 +83,11 @@ class Client:
 
         Args:
             definition: what to run: a definition, or the name of a registered one.
-            input: the input of every step: a protobuf message, a dataclass, or what JSON can say.
+            input: the input of every step that does not make its own from it: a protobuf message, a
+                dataclass, or what JSON can say.
             saga_id: identifies the saga; 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':', '~' and '-'.
                 Starting an id again with the same content returns that saga. None: a new UUIDv7.
-            step_inputs: inputs of single steps, by step name, instead of ``input``.
+            step_inputs: inputs of single steps, by step name, instead of what they would get.
             labels: up to 64 labels for finding the saga again.
 
         Raises ``InvalidArgument``, ``NotFound`` for a name that is not registered, ``AlreadyExists`` for an
@@ -97,8 +100,8 @@ class Client:
 
     async def run(
         self,
-        definition: Definition | str,
-        input: object = None,  # noqa: A002 # what it is called in the contract
+        definition: Definition[InputT] | str,
+        input: InputT | None = None,  # noqa: A002 # what it is called in the contract
         *,
         saga_id: str | None = None,
         step_inputs: Mapping[str, object] | None = None,

@@ -52,6 +52,9 @@ def start(
         request.definition_name = definition
     else:
         request.definition.CopyFrom(definition.to_proto())
+        for step, input_from in definition.inputs_from.items():
+            if step not in request.step_inputs:
+                request.step_inputs[step].CopyFrom(pack(input_from(input)))
     return request
 
 

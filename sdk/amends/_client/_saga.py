@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from amends._client._states import Cause, Direction, SagaState, StepState, member, moment, saga_state
-from amends._definition import Definition
+from amends._definition import Definition, Step
 from amends._payload import unpack
 from amends.errors import Rejected
 from amends.v1 import coordinator_pb2, saga_pb2
@@ -226,15 +226,21 @@ class Saga:
         return self.proto.sequence
 
     @overload
+    def result(self, step: Step[Any, T]) -> T: ...
+    @overload
     def result(self, step: str, expected: type[T]) -> T: ...
     @overload
     def result(self, step: str, expected: Any = ...) -> Any: ...
-    def result(self, step: str, expected: Any = Any) -> Any:
+    def result(self, step: str | Step[Any, T], expected: Any = Any) -> Any:
         """Returns the result of a step as the expected type; without one, as whatever JSON says.
+
+        A step that knows the type of its result may stand for its name and the type.
 
         Raises ``KeyError`` if the saga has no such step, ``PayloadError`` if the result has another type;
         where there is no result, that is None.
         """
+        if isinstance(step, Step):
+            return self.steps[step.name].result(step.result_type or Any)
         return self.steps[step].result(expected)
 
     def __repr__(self) -> str:

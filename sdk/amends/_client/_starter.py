@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 
@@ -28,6 +28,8 @@ from amends.v1 import coordinator_pb2
 
 if TYPE_CHECKING:
     Stream = grpc.aio.StreamStreamCall[coordinator_pb2.StartSagasRequest, coordinator_pb2.StartSagasResponse]
+
+InputT = TypeVar("InputT")
 
 MAX_IN_FLIGHT = 1_024
 """Starts without an answer: beyond that a coordinator on one disk gets no faster, only slower to answer."""
@@ -108,8 +110,8 @@ class Starter:
 
     async def start(
         self,
-        definition: Definition | str,
-        input: object = None,  # noqa: A002 # what it is called in the contract
+        definition: Definition[InputT] | str,
+        input: InputT | None = None,  # noqa: A002 # what it is called in the contract
         *,
         saga_id: str | None = None,
         step_inputs: Mapping[str, object] | None = None,

@@ -1,17 +1,23 @@
 """Definitions, steps and retry policies as frozen values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from os import PathLike
-from typing import Self
+from typing import Any, Generic, Self
+
+from typing_extensions import TypeVar
 
 from amends._definition import _checks as checks
 from amends._definition import _fields as fields
 from amends.errors import DefinitionError, Problem
 from amends.v1 import saga_pb2
+
+# Without them, a step or a definition is one of any type: whoever does not care need not write any.
+InputT = TypeVar("InputT", contravariant=True, default=Any)
+ResultT = TypeVar("ResultT", covariant=True, default=Any)
 
 
 class Kind(StrEnum):
@@ -92,8 +98,11 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Step:
+class Step(Generic[InputT, ResultT]):
     """One place in a saga: which action of which participant, after which steps, under which policy.
+
+    A ``Step[Order, Receipt]`` is one for sagas whose input is an ``Order``, and its result is a ``Receipt``.
+    A ``DeclaredAction`` makes such steps; one that is written by hand fits into any saga.
 
     Raises ``DefinitionError`` that lists everything wrong with the step by itself.
     """
@@ -114,6 +123,10 @@ class Step:
     """Seconds for one attempt; 1 ms to 1 h. None: 10 s."""
     retry: Retry | None
     """How attempts that end unknown are repeated. None: by the defaults."""
+    input_from: Callable[[InputT], object] | None = field(compare=False, repr=False)
+    """Makes the step's own input from the saga's, when one is started. None: it takes the saga's."""
+    result_type: type[ResultT] | None = field(compare=False, repr=False)
+    """What the step's result is read as. None: not known here."""
 
     def __init__(
         self,
@@ -153,6 +166,8 @@ class Step:
             effect_free=effect_free,
             timeout=seconds,
             retry=retry,
+            input_from=None,
+            result_type=None,
         )
 
     def to_proto(self) -> saga_pb2.Step:
@@ -181,11 +196,13 @@ class Step:
             effect_free=proto.effect_free,
             timeout=fields.from_duration(proto, "timeout"),
             retry=Retry.from_proto(proto.retry) if proto.HasField("retry") else None,
+            input_from=None,
+            result_type=None,
         )
 
 
 @dataclass(frozen=True, init=False)
-class Definition:
+class Definition(Generic[InputT]):
     """A named list of steps with their policies; sagas run it.
 
     ::
@@ -201,6 +218,8 @@ class Definition:
         )
         order = Definition.from_yaml("order.yaml")
 
+    A ``Definition[Order]`` runs sagas whose input is an ``Order``, which a type checker then sees to.
+
     Raises ``DefinitionError`` that lists everything wrong with the whole.
     """
 
@@ -213,7 +232,9 @@ class Definition:
     version: int = field(compare=False)
     """Numbers the content registered under the name, from 1. 0: not registered."""
 
-    def __init__(self, name: str, steps: Sequence[Step], timeout: float | timedelta | None = None) -> None:
+    def __init__(
+        self, name: str, steps: Sequence[Step[InputT]], timeout: float | timedelta | None = None
+    ) -> None:
         problems = [*checks.check_name("name", name), *_check_steps(steps)]
         seconds = fields.seconds_of("timeout", timeout, problems)
         low, high = checks.MIN_DURATION, checks.MAX_SAGA_TIMEOUT
@@ -232,6 +253,11 @@ class Definition:
     def to_proto(self) -> saga_pb2.Definition:
         """Returns the definition as the contracts have it, a new message each time."""
         return saga_pb2.Definition.FromString(self._serialized)
+
+    @cached_property
+    def inputs_from(self) -> Mapping[str, Callable[[InputT], object]]:
+        """What makes the inputs of the steps that have their own, by step name."""
+        return {step.name: step.input_from for step in self.steps if step.input_from is not None}
 
     @cached_property
     def _serialized(self) -> bytes:
@@ -283,7 +309,7 @@ def _check_kind(kind: object) -> list[Problem]:
     return [Problem(description=f"is {kind!r}, but must be one of {', '.join(Kind)}", field="kind")]
 
 
-def _check_steps(steps: Sequence[Step]) -> list[Problem]:
+def _check_steps(steps: Sequence[Step[Any]]) -> list[Problem]:
     if not all(isinstance(step, Step) for step in steps):
         return [Problem(description="must be a list of Step", field="steps")]
     places = [checks.Place(step.name, step.needs, step.kind) for step in steps]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from amends import _payload
 from amends._participant.context import Context
@@ -76,6 +76,17 @@ class Action(Generic[InputT, ResultT]):
         traits = ["external"] if self.external else []
         traits += ["compensatable"] if self.compensation else []
         return f"<Action {self.name} {' '.join(traits)}>".replace(" >", ">")
+
+
+class ActionDecorator(Protocol):
+    """What `Participant.action(...)` returns: turns a handler into an Action."""
+
+    @overload
+    def __call__(
+        self, handler: Callable[[InputT, Context], Coroutine[Any, Any, ResultT]], /
+    ) -> Action[InputT, ResultT]: ...
+    @overload
+    def __call__(self, handler: Callable[[InputT, Context], ResultT], /) -> Action[InputT, ResultT]: ...
 
 
 def _first_line(function: Callable[..., Any]) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from amends._definition import DeclaredAction
-from amends._participant.action import Action
-from amends._participant.context import Context
+from amends._participant.action import ActionDecorator
 from amends.errors import HandlerError
 
 T = TypeVar("T")
@@ -30,8 +28,8 @@ class Handlers:
     """Names the method that compensates it. None: it cannot be."""
 
 
-class DeclaredActions(ABC):
-    """The base of what stub generators write for an annotated service: an abstract method for every handler.
+class DeclaredActions:
+    """The base of what stub generators write for an annotated service: abstract methods for handlers.
 
     ::
 
@@ -50,9 +48,9 @@ class DeclaredActions(ABC):
 
 
 def declare(
-    actions: DeclaredActions, external: Collection[str], action_of: Callable[..., Any]
+    actions: DeclaredActions, external: Collection[str], decorator: Callable[..., ActionDecorator]
 ) -> None:
-    """Declares every action at a participant, whose `action` is `action_of`.
+    """Declares every action, with what a participant declares its own with.
 
     Raises:
         HandlerError: a method has another form than was declared, a name is taken, or `external` names no
@@ -64,9 +62,17 @@ def declare(
             known = ", ".join(names) or "none"
             raise HandlerError(f"{type(actions).__qualname__} has no action {name!r}; there are: {known}")
     for handlers in actions.__handlers__:
-        declared = handlers.action
-        decorate = action_of(name=declared.name, external=declared.name in external)
-        action: Action[Any, Any] = decorate(getattr(actions, handlers.method))
-        _check_types(action, declared, getattr(actions, handlers.method))
+        declared, handler = handlers.action, getattr(actions, handlers.method)
+        action = decorator(name=declared.name, external=declared.name in external)(handler)
+        _check("takes", action.types.input, declared.input_type, handler)
+        _check("gives", action.types.result, declared.result_type, handler)
         if handlers.compensation is not None:
             action.compensate(getattr(actions, handlers.compensation))
+
+
+def _check(what: str, found: Any, declared: type[Any], handler: Callable[..., Any]) -> None:
+    if found is not declared:
+        shown = found.__name__ if isinstance(found, type) else found
+        raise HandlerError(
+            f"handler {handler.__qualname__!r} {what} {shown}, but its .proto file says {declared.__name__}"
+        )

@@ -6,17 +6,18 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from amends import _loop
 from amends._fence import Fence, MemoryFence, SqliteFence
 from amends._participant import tracing
-from amends._participant.action import Action
+from amends._participant.action import Action, ActionDecorator
 from amends._participant.context import Context
+from amends._participant.declared import DeclaredActions, declare
 from amends._participant.engine import Engine
 from amends._participant.exchange import ExchangeStream
 from amends._participant.server import Server, ServerTls
@@ -30,17 +31,6 @@ ResultT = TypeVar("ResultT")
 
 STOP_GRACE_S: Final = 10.0
 """How long a stopping server waits for calls under way: a coordinator's default patience with one call."""
-
-
-class ActionDecorator(Protocol):
-    """What `Participant.action(...)` returns: turns a handler into an Action."""
-
-    @overload
-    def __call__(
-        self, handler: Callable[[InputT, Context], Coroutine[Any, Any, ResultT]], /
-    ) -> Action[InputT, ResultT]: ...
-    @overload
-    def __call__(self, handler: Callable[[InputT, Context], ResultT], /) -> Action[InputT, ResultT]: ...
 
 
 class Participant:
@@ -136,6 +126,19 @@ class Participant:
             return action
 
         return declare if handler is None else declare(handler)
+
+    def offer(self, actions: DeclaredActions, *, external: Collection[str] = ()) -> None:
+        """Declares the actions of an annotated service, as a class that was generated from its .proto file.
+
+        Args:
+            actions: what handles them: an instance of a subclass of the generated class.
+            external: names the actions whose effect lies outside the database, as in `action`.
+
+        Raises:
+            HandlerError: a handler has another form than was declared, a name is taken, or `external` names
+                no action.
+        """
+        declare(actions, external, self.action)
 
     def serve(self, address: str, *, tls: ServerTls | None = None, grace: float = STOP_GRACE_S) -> None:
         """Serves until SIGTERM or SIGINT, then finishes the calls under way and returns.
