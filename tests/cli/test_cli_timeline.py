@@ -1,6 +1,7 @@
 """The timeline says every kind of event in words."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -92,6 +93,19 @@ CASES = {
     ),
     "saga_completed": (event_pb2.SagaCompleted(), "-             saga completed"),
     "saga_compensated": (event_pb2.SagaCompensated(), "-             saga compensated"),
+    "event_observed": (
+        event_pb2.EventObserved(
+            type="StockReserved",
+            step="inventory.reserve",
+            outcome="succeeded",
+            cause=saga_pb2.EventReference(id="orders/1", type="OrderPlaced", step="orders.place"),
+        ),
+        "inventory.reserve  succeeded                         StockReserved, after OrderPlaced of orders.place",
+    ),
+    "saga_stalled": (
+        event_pb2.SagaStalled(message="inventory has not reacted to OrderPlaced for 5m 00s"),
+        "-             saga stalled                      inventory has not reacted to OrderPlaced for 5m 00s",
+    ),
 }
 
 
@@ -110,6 +124,35 @@ def test_a_failed_compensation_is_told_from_a_failed_try() -> None:
     )
     assert describe(event(1, attempt_failed=failed)).what == "compensation failed"
     assert describe(event(1, attempt_pending=pending)).what == "compensation pending"
+
+
+def observed(**fields: Any) -> str:
+    return describe(event(1, event_observed=event_pb2.EventObserved(**fields))).plain(started=START)
+
+
+def test_an_event_from_elsewhere_names_no_step() -> None:
+    """It is told by its type, and its cause by its id where nothing else is known of it."""
+    assert observed(type="Paid", cause=saga_pb2.EventReference(id="web/7")).endswith(
+        "-             observed                          Paid, after web/7"
+    )
+
+
+def test_a_dead_letter_is_told_with_its_reason_and_what_became_of_it() -> None:
+    """Who could not deal with what; and that it was sent again."""
+    letter = event_pb2.EventObserved.UnhandledEvent(
+        consumer="payments",
+        event=saga_pb2.EventReference(id="orders/1", type="OrderPlaced"),
+        reason="HANDLER_FAILED",
+        message="the bank said no",
+    )
+    assert observed(unhandled=letter).endswith(
+        "dead letter                       payments could not deal with OrderPlaced: "
+        "HANDLER_FAILED: the bank said no"
+    )
+    letter.replayed = True
+    assert observed(unhandled=letter).endswith("sent again                        OrderPlaced, for payments")
+    again = observed(type="OrderPlaced", replay_of="payments/orders/1")
+    assert again.endswith("OrderPlaced, again, for the dead letter payments/orders/1")
 
 
 def test_a_step_without_effect_is_said_to_need_no_call() -> None:

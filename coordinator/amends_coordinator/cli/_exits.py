@@ -15,7 +15,7 @@ class ExitStatus(IntEnum):
     COMPENSATED = 3
     """The saga turned back, and every effect is undone."""
     PARKED = 4
-    """The saga waits for an operator."""
+    """The saga waits for an operator; or, without one to drive it, has stalled."""
     NOT_FOUND = 5
     """There is no such saga or definition."""
     UNREACHABLE = 6

@@ -28,6 +28,7 @@ _RESTS: Final = frozenset({saga_pb2.Saga.COMPLETED, saga_pb2.Saga.COMPENSATED, s
 _STATUSES: Final = {
     saga_pb2.Saga.COMPENSATED: ExitStatus.COMPENSATED,
     saga_pb2.Saga.PARKED: ExitStatus.PARKED,
+    saga_pb2.Saga.STALLED: ExitStatus.PARKED,
 }
 
 

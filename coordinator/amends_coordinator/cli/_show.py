@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from amends.v1 import coordinator_pb2, saga_pb2
     from amends.v1.coordinator_pb2_grpc import CoordinatorStub
 
-_STATES = ("running", "completed", "compensating", "compensated", "parked")
+_STATES = ("running", "completed", "compensating", "compensated", "parked", "stalled")
 _PAGE_SIZE = 1_000  # the most that the contract lets a page hold
 
 

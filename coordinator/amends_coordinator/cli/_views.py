@@ -19,6 +19,7 @@ _SAGA_STYLES: Final = {
     saga_pb2.Saga.COMPENSATING: "yellow",
     saga_pb2.Saga.COMPENSATED: "yellow",
     saga_pb2.Saga.PARKED: "bold red",
+    saga_pb2.Saga.STALLED: "bold red",
 }
 _STEP_STYLES: Final = {
     saga_pb2.StepRun.WAITING: "dim",

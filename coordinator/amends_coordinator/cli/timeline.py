@@ -162,6 +162,36 @@ def _resolved(fact: event_pb2.StepResolved, time: datetime) -> Mapping[str, Any]
     return {"what": "resolved by operator", "reason": f"{resolution}: {clean(fact.reason)}"}
 
 
+def _observed(fact: event_pb2.EventObserved, time: datetime) -> Mapping[str, Any]:
+    event_type, cause = clean(fact.type), fact.cause
+    if fact.HasField("unhandled"):
+        return _unhandled(fact.unhandled)
+    what, tone = _OUTCOMES.get(fact.outcome, ("observed", Tone.NEUTRAL))
+    said = [event_type]
+    if fact.HasField("cause"):
+        of = f" of {clean(cause.step)}" if cause.step else ""
+        said.append(f"after {clean(cause.type or cause.id)}{of}")
+    if fact.replay_of:
+        said.append(f"again, for the dead letter {clean(fact.replay_of)}")
+    return {"what": what, "reason": ", ".join(said), "tone": tone}
+
+
+def _unhandled(letter: event_pb2.EventObserved.UnhandledEvent) -> Mapping[str, Any]:
+    event = clean(letter.event.type or letter.event.id)
+    if letter.replayed:
+        return {"what": "sent again", "reason": f"{event}, for {clean(letter.consumer)}"}
+    reason = f"{clean(letter.consumer)} could not deal with {event}: "
+    return {
+        "what": "dead letter",
+        "reason": reason + named_reason(letter.reason, letter.message),
+        "tone": Tone.BAD,
+    }
+
+
+def _stalled(fact: event_pb2.SagaStalled, time: datetime) -> Mapping[str, Any]:
+    return {"what": "saga stalled", "reason": clean(fact.message), "tone": Tone.STUCK}
+
+
 def _saga_completed(fact: event_pb2.SagaCompleted, time: datetime) -> Mapping[str, Any]:
     return {"what": "saga completed", "tone": Tone.ENDED_WELL}
 
@@ -187,7 +217,18 @@ _KINDS: Final[Mapping[str, Callable[[Any, datetime], Mapping[str, Any]]]] = {
     "step_resolved": _resolved,
     "saga_completed": _saga_completed,
     "saga_compensated": _saga_compensated,
+    "event_observed": _observed,
+    "saga_stalled": _stalled,
 }
+
+
+_OUTCOMES: Final = {
+    "succeeded": ("succeeded", Tone.GOOD),
+    "rejected": ("rejected", Tone.BAD),
+    "compensated": ("compensated", Tone.GOOD),
+    "buried": ("never tried", Tone.QUIET),
+}
+"""What an event tells of the step that it names."""
 
 
 def _until(stamp: Any, time: datetime) -> str:

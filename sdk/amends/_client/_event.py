@@ -45,6 +45,10 @@ class EventKind(StrEnum):
     """Every step succeeded. The last event of its saga."""
     SAGA_COMPENSATED = "SAGA_COMPENSATED"
     """Every step that may have had an effect is compensated. The last event of its saga."""
+    EVENT_OBSERVED = "EVENT_OBSERVED"
+    """An event of a choreographed saga was heard on the bus."""
+    SAGA_STALLED = "SAGA_STALLED"
+    """A choreographed saga does not go on."""
     UNRECOGNIZED = "UNRECOGNIZED"
     """Something that this version of the client has no word for; a newer coordinator sent it."""
 

@@ -25,6 +25,9 @@ class SagaState(StrEnum):
     """Every step that may have had an effect is compensated. Final."""
     PARKED = "PARKED"
     """Waits for an operator: retry or resolve moves it on."""
+    STALLED = "STALLED"
+    """Choreographed sagas only: somebody is expected to react and has not for a long time, or could not deal
+    with an event. Goes on by itself once that is mended."""
 
     @property
     def ended(self) -> bool:

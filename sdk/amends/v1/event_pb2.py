@@ -28,7 +28,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61mends/v1/event.proto\x12\tamends.v1\x1a\x1b\x61mends/v1/participant.proto\x1a\x14\x61mends/v1/saga.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x07\n\x05\x45vent\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x0csaga_started\x18\n \x01(\x0b\x32\x16.amends.v1.SagaStartedH\x00\x12\x32\n\x0estep_succeeded\x18\x0b \x01(\x0b\x32\x18.amends.v1.StepSucceededH\x00\x12\x30\n\rstep_rejected\x18\x0c \x01(\x0b\x32\x17.amends.v1.StepRejectedH\x00\x12\x32\n\x0e\x61ttempt_failed\x18\r \x01(\x0b\x32\x18.amends.v1.AttemptFailedH\x00\x12\x34\n\x0f\x61ttempt_pending\x18\x0e \x01(\x0b\x32\x19.amends.v1.AttemptPendingH\x00\x12/\n\rstep_given_up\x18\x0f \x01(\x0b\x32\x16.amends.v1.StepGivenUpH\x00\x12\x36\n\x10\x63\x61ncel_requested\x18\x10 \x01(\x0b\x32\x1a.amends.v1.CancelRequestedH\x00\x12>\n\x14\x63ompensation_started\x18\x11 \x01(\x0b\x32\x1e.amends.v1.CompensationStartedH\x00\x12\x36\n\x10step_compensated\x18\x12 \x01(\x0b\x32\x1a.amends.v1.StepCompensatedH\x00\x12>\n\x14\x63ompensation_refused\x18\x13 \x01(\x0b\x32\x1e.amends.v1.CompensationRefusedH\x00\x12\x36\n\x10\x61ttention_needed\x18\x14 \x01(\x0b\x32\x1a.amends.v1.AttentionNeededH\x00\x12,\n\x0bsaga_parked\x18\x15 \x01(\x0b\x32\x15.amends.v1.SagaParkedH\x00\x12.\n\x0csaga_retried\x18\x16 \x01(\x0b\x32\x16.amends.v1.SagaRetriedH\x00\x12\x30\n\rstep_resolved\x18\x17 \x01(\x0b\x32\x17.amends.v1.StepResolvedH\x00\x12\x32\n\x0esaga_completed\x18\x18 \x01(\x0b\x32\x18.amends.v1.SagaCompletedH\x00\x12\x36\n\x10saga_compensated\x18\x19 \x01(\x0b\x32\x1a.amends.v1.SagaCompensatedH\x00\x42\x06\n\x04\x66\x61\x63t\"\xa5\x03\n\x0bSagaStarted\x12)\n\ndefinition\x18\x01 \x01(\x0b\x32\x15.amends.v1.Definition\x12#\n\x05input\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12;\n\x0bstep_inputs\x18\x03 \x03(\x0b\x32&.amends.v1.SagaStarted.StepInputsEntry\x12\x32\n\x06labels\x18\x04 \x03(\x0b\x32\".amends.v1.SagaStarted.LabelsEntry\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_by_name\x18\x07 \x01(\x08\x1aG\n\x0fStepInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\rStepSucceeded\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12$\n\x06result\x18\x03 \x01(\x0b\x32\x14.google.protobuf.Any\"U\n\x0cStepRejected\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12&\n\trejection\x18\x03 \x01(\x0b\x32\x13.amends.v1.Rejected\"\xad\x01\n\rAttemptFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\'\n\tdirection\x18\x02 \x01(\x0e\x32\x14.amends.v1.Direction\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x35\n\x11next_attempt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x0e\x41ttemptPending\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\'\n\tdirection\x18\x02 \x01(\x0e\x32\x14.amends.v1.Direction\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1b\n\x0bStepGivenUp\x12\x0c\n\x04step\x18\x01 \x01(\t\"!\n\x0f\x43\x61ncelRequested\x12\x0e\n\x06reason\x18\x01 \x01(\t\"=\n\x13\x43ompensationStarted\x12&\n\tturn_back\x18\x01 \x01(\x0b\x32\x13.amends.v1.TurnBack\"0\n\x0fStepCompensated\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"l\n\x13\x43ompensationRefused\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x36\n\x07refusal\x18\x03 \x01(\x0b\x32%.amends.v1.CompensateResponse.Refused\"0\n\x0f\x41ttentionNeeded\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x1d\n\nSagaParked\x12\x0f\n\x07message\x18\x01 \x01(\t\"\x1d\n\x0bSagaRetried\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xe3\x01\n\x0cStepResolved\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x36\n\nresolution\x18\x02 \x01(\x0e\x32\".amends.v1.StepResolved.Resolution\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06result\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\"W\n\nResolution\x12\x1a\n\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\r\n\tSUCCEEDED\x10\x01\x12\r\n\tNO_EFFECT\x10\x02\x12\x0f\n\x0b\x43OMPENSATED\x10\x03\"\x0f\n\rSagaCompleted\"\x11\n\x0fSagaCompensatedB9\n\tamends.v1B\nEventProtoP\x01Z\x12\x61mends/v1;amendsv1\xaa\x02\tAmends.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61mends/v1/event.proto\x12\tamends.v1\x1a\x1b\x61mends/v1/participant.proto\x1a\x14\x61mends/v1/saga.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x08\n\x05\x45vent\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x0csaga_started\x18\n \x01(\x0b\x32\x16.amends.v1.SagaStartedH\x00\x12\x32\n\x0estep_succeeded\x18\x0b \x01(\x0b\x32\x18.amends.v1.StepSucceededH\x00\x12\x30\n\rstep_rejected\x18\x0c \x01(\x0b\x32\x17.amends.v1.StepRejectedH\x00\x12\x32\n\x0e\x61ttempt_failed\x18\r \x01(\x0b\x32\x18.amends.v1.AttemptFailedH\x00\x12\x34\n\x0f\x61ttempt_pending\x18\x0e \x01(\x0b\x32\x19.amends.v1.AttemptPendingH\x00\x12/\n\rstep_given_up\x18\x0f \x01(\x0b\x32\x16.amends.v1.StepGivenUpH\x00\x12\x36\n\x10\x63\x61ncel_requested\x18\x10 \x01(\x0b\x32\x1a.amends.v1.CancelRequestedH\x00\x12>\n\x14\x63ompensation_started\x18\x11 \x01(\x0b\x32\x1e.amends.v1.CompensationStartedH\x00\x12\x36\n\x10step_compensated\x18\x12 \x01(\x0b\x32\x1a.amends.v1.StepCompensatedH\x00\x12>\n\x14\x63ompensation_refused\x18\x13 \x01(\x0b\x32\x1e.amends.v1.CompensationRefusedH\x00\x12\x36\n\x10\x61ttention_needed\x18\x14 \x01(\x0b\x32\x1a.amends.v1.AttentionNeededH\x00\x12,\n\x0bsaga_parked\x18\x15 \x01(\x0b\x32\x15.amends.v1.SagaParkedH\x00\x12.\n\x0csaga_retried\x18\x16 \x01(\x0b\x32\x16.amends.v1.SagaRetriedH\x00\x12\x30\n\rstep_resolved\x18\x17 \x01(\x0b\x32\x17.amends.v1.StepResolvedH\x00\x12\x32\n\x0esaga_completed\x18\x18 \x01(\x0b\x32\x18.amends.v1.SagaCompletedH\x00\x12\x36\n\x10saga_compensated\x18\x19 \x01(\x0b\x32\x1a.amends.v1.SagaCompensatedH\x00\x12\x32\n\x0e\x65vent_observed\x18\x1a \x01(\x0b\x32\x18.amends.v1.EventObservedH\x00\x12.\n\x0csaga_stalled\x18\x1b \x01(\x0b\x32\x16.amends.v1.SagaStalledH\x00\x42\x06\n\x04\x66\x61\x63t\"\xa5\x03\n\x0bSagaStarted\x12)\n\ndefinition\x18\x01 \x01(\x0b\x32\x15.amends.v1.Definition\x12#\n\x05input\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12;\n\x0bstep_inputs\x18\x03 \x03(\x0b\x32&.amends.v1.SagaStarted.StepInputsEntry\x12\x32\n\x06labels\x18\x04 \x03(\x0b\x32\".amends.v1.SagaStarted.LabelsEntry\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_by_name\x18\x07 \x01(\x08\x1aG\n\x0fStepInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\rStepSucceeded\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12$\n\x06result\x18\x03 \x01(\x0b\x32\x14.google.protobuf.Any\"U\n\x0cStepRejected\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12&\n\trejection\x18\x03 \x01(\x0b\x32\x13.amends.v1.Rejected\"\xad\x01\n\rAttemptFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\'\n\tdirection\x18\x02 \x01(\x0e\x32\x14.amends.v1.Direction\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x35\n\x11next_attempt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x0e\x41ttemptPending\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\'\n\tdirection\x18\x02 \x01(\x0e\x32\x14.amends.v1.Direction\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1b\n\x0bStepGivenUp\x12\x0c\n\x04step\x18\x01 \x01(\t\"!\n\x0f\x43\x61ncelRequested\x12\x0e\n\x06reason\x18\x01 \x01(\t\"=\n\x13\x43ompensationStarted\x12&\n\tturn_back\x18\x01 \x01(\x0b\x32\x13.amends.v1.TurnBack\"0\n\x0fStepCompensated\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"l\n\x13\x43ompensationRefused\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x36\n\x07refusal\x18\x03 \x01(\x0b\x32%.amends.v1.CompensateResponse.Refused\"0\n\x0f\x41ttentionNeeded\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x1d\n\nSagaParked\x12\x0f\n\x07message\x18\x01 \x01(\t\"\x1d\n\x0bSagaRetried\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xe3\x01\n\x0cStepResolved\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x36\n\nresolution\x18\x02 \x01(\x0e\x32\".amends.v1.StepResolved.Resolution\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12$\n\x06result\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\"W\n\nResolution\x12\x1a\n\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\r\n\tSUCCEEDED\x10\x01\x12\r\n\tNO_EFFECT\x10\x02\x12\x0f\n\x0b\x43OMPENSATED\x10\x03\"\x0f\n\rSagaCompleted\"\x11\n\x0fSagaCompensated\"\x80\x03\n\rEventObserved\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12(\n\x05\x63\x61use\x18\x05 \x01(\x0b\x32\x19.amends.v1.EventReference\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x11\n\treplay_of\x18\x07 \x01(\t\x12\x13\n\x0btraceparent\x18\x08 \x01(\t\x12:\n\tunhandled\x18\t \x01(\x0b\x32\'.amends.v1.EventObserved.UnhandledEvent\x1a\x91\x01\n\x0eUnhandledEvent\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12(\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x19.amends.v1.EventReference\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x05\x12\x10\n\x08replayed\x18\x06 \x01(\x08\"\x1e\n\x0bSagaStalled\x12\x0f\n\x07message\x18\x01 \x01(\tB9\n\tamends.v1B\nEventProtoP\x01Z\x12\x61mends/v1;amendsv1\xaa\x02\tAmends.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,43 +41,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAGASTARTED_LABELSENTRY']._loaded_options = None
   _globals['_SAGASTARTED_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_EVENT']._serialized_start=148
-  _globals['_EVENT']._serialized_end=1093
-  _globals['_SAGASTARTED']._serialized_start=1096
-  _globals['_SAGASTARTED']._serialized_end=1517
-  _globals['_SAGASTARTED_STEPINPUTSENTRY']._serialized_start=1399
-  _globals['_SAGASTARTED_STEPINPUTSENTRY']._serialized_end=1470
-  _globals['_SAGASTARTED_LABELSENTRY']._serialized_start=1472
-  _globals['_SAGASTARTED_LABELSENTRY']._serialized_end=1517
-  _globals['_STEPSUCCEEDED']._serialized_start=1519
-  _globals['_STEPSUCCEEDED']._serialized_end=1603
-  _globals['_STEPREJECTED']._serialized_start=1605
-  _globals['_STEPREJECTED']._serialized_end=1690
-  _globals['_ATTEMPTFAILED']._serialized_start=1693
-  _globals['_ATTEMPTFAILED']._serialized_end=1866
-  _globals['_ATTEMPTPENDING']._serialized_start=1869
-  _globals['_ATTEMPTPENDING']._serialized_end=2012
-  _globals['_STEPGIVENUP']._serialized_start=2014
-  _globals['_STEPGIVENUP']._serialized_end=2041
-  _globals['_CANCELREQUESTED']._serialized_start=2043
-  _globals['_CANCELREQUESTED']._serialized_end=2076
-  _globals['_COMPENSATIONSTARTED']._serialized_start=2078
-  _globals['_COMPENSATIONSTARTED']._serialized_end=2139
-  _globals['_STEPCOMPENSATED']._serialized_start=2141
-  _globals['_STEPCOMPENSATED']._serialized_end=2189
-  _globals['_COMPENSATIONREFUSED']._serialized_start=2191
-  _globals['_COMPENSATIONREFUSED']._serialized_end=2299
-  _globals['_ATTENTIONNEEDED']._serialized_start=2301
-  _globals['_ATTENTIONNEEDED']._serialized_end=2349
-  _globals['_SAGAPARKED']._serialized_start=2351
-  _globals['_SAGAPARKED']._serialized_end=2380
-  _globals['_SAGARETRIED']._serialized_start=2382
-  _globals['_SAGARETRIED']._serialized_end=2411
-  _globals['_STEPRESOLVED']._serialized_start=2414
-  _globals['_STEPRESOLVED']._serialized_end=2641
-  _globals['_STEPRESOLVED_RESOLUTION']._serialized_start=2554
-  _globals['_STEPRESOLVED_RESOLUTION']._serialized_end=2641
-  _globals['_SAGACOMPLETED']._serialized_start=2643
-  _globals['_SAGACOMPLETED']._serialized_end=2658
-  _globals['_SAGACOMPENSATED']._serialized_start=2660
-  _globals['_SAGACOMPENSATED']._serialized_end=2677
+  _globals['_EVENT']._serialized_end=1193
+  _globals['_SAGASTARTED']._serialized_start=1196
+  _globals['_SAGASTARTED']._serialized_end=1617
+  _globals['_SAGASTARTED_STEPINPUTSENTRY']._serialized_start=1499
+  _globals['_SAGASTARTED_STEPINPUTSENTRY']._serialized_end=1570
+  _globals['_SAGASTARTED_LABELSENTRY']._serialized_start=1572
+  _globals['_SAGASTARTED_LABELSENTRY']._serialized_end=1617
+  _globals['_STEPSUCCEEDED']._serialized_start=1619
+  _globals['_STEPSUCCEEDED']._serialized_end=1703
+  _globals['_STEPREJECTED']._serialized_start=1705
+  _globals['_STEPREJECTED']._serialized_end=1790
+  _globals['_ATTEMPTFAILED']._serialized_start=1793
+  _globals['_ATTEMPTFAILED']._serialized_end=1966
+  _globals['_ATTEMPTPENDING']._serialized_start=1969
+  _globals['_ATTEMPTPENDING']._serialized_end=2112
+  _globals['_STEPGIVENUP']._serialized_start=2114
+  _globals['_STEPGIVENUP']._serialized_end=2141
+  _globals['_CANCELREQUESTED']._serialized_start=2143
+  _globals['_CANCELREQUESTED']._serialized_end=2176
+  _globals['_COMPENSATIONSTARTED']._serialized_start=2178
+  _globals['_COMPENSATIONSTARTED']._serialized_end=2239
+  _globals['_STEPCOMPENSATED']._serialized_start=2241
+  _globals['_STEPCOMPENSATED']._serialized_end=2289
+  _globals['_COMPENSATIONREFUSED']._serialized_start=2291
+  _globals['_COMPENSATIONREFUSED']._serialized_end=2399
+  _globals['_ATTENTIONNEEDED']._serialized_start=2401
+  _globals['_ATTENTIONNEEDED']._serialized_end=2449
+  _globals['_SAGAPARKED']._serialized_start=2451
+  _globals['_SAGAPARKED']._serialized_end=2480
+  _globals['_SAGARETRIED']._serialized_start=2482
+  _globals['_SAGARETRIED']._serialized_end=2511
+  _globals['_STEPRESOLVED']._serialized_start=2514
+  _globals['_STEPRESOLVED']._serialized_end=2741
+  _globals['_STEPRESOLVED_RESOLUTION']._serialized_start=2654
+  _globals['_STEPRESOLVED_RESOLUTION']._serialized_end=2741
+  _globals['_SAGACOMPLETED']._serialized_start=2743
+  _globals['_SAGACOMPLETED']._serialized_end=2758
+  _globals['_SAGACOMPENSATED']._serialized_start=2760
+  _globals['_SAGACOMPENSATED']._serialized_end=2777
+  _globals['_EVENTOBSERVED']._serialized_start=2780
+  _globals['_EVENTOBSERVED']._serialized_end=3164
+  _globals['_EVENTOBSERVED_UNHANDLEDEVENT']._serialized_start=3019
+  _globals['_EVENTOBSERVED_UNHANDLEDEVENT']._serialized_end=3164
+  _globals['_SAGASTALLED']._serialized_start=3166
+  _globals['_SAGASTALLED']._serialized_end=3196
 # @@protoc_insertion_point(module_scope)

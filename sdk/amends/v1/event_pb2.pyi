@@ -52,6 +52,8 @@ class Event(_message.Message):
     STEP_RESOLVED_FIELD_NUMBER: _builtins.int
     SAGA_COMPLETED_FIELD_NUMBER: _builtins.int
     SAGA_COMPENSATED_FIELD_NUMBER: _builtins.int
+    EVENT_OBSERVED_FIELD_NUMBER: _builtins.int
+    SAGA_STALLED_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """Identifies the saga."""
     sequence: _builtins.int
@@ -124,6 +126,14 @@ class Event(_message.Message):
     def saga_compensated(self) -> Global___SagaCompensated:
         """Every step that may have had an effect is compensated. The last event of its saga."""
 
+    @_builtins.property
+    def event_observed(self) -> Global___EventObserved:
+        """An event of a choreographed saga was heard on the bus."""
+
+    @_builtins.property
+    def saga_stalled(self) -> Global___SagaStalled:
+        """A choreographed saga does not go on."""
+
     def __init__(
         self,
         *,
@@ -146,12 +156,14 @@ class Event(_message.Message):
         step_resolved: Global___StepResolved | None = ...,
         saga_completed: Global___SagaCompleted | None = ...,
         saga_compensated: Global___SagaCompensated | None = ...,
+        event_observed: Global___EventObserved | None = ...,
+        saga_stalled: Global___SagaStalled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_failed", b"attempt_failed", "attempt_pending", b"attempt_pending", "attention_needed", b"attention_needed", "cancel_requested", b"cancel_requested", "compensation_refused", b"compensation_refused", "compensation_started", b"compensation_started", "fact", b"fact", "saga_compensated", b"saga_compensated", "saga_completed", b"saga_completed", "saga_parked", b"saga_parked", "saga_retried", b"saga_retried", "saga_started", b"saga_started", "step_compensated", b"step_compensated", "step_given_up", b"step_given_up", "step_rejected", b"step_rejected", "step_resolved", b"step_resolved", "step_succeeded", b"step_succeeded", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_failed", b"attempt_failed", "attempt_pending", b"attempt_pending", "attention_needed", b"attention_needed", "cancel_requested", b"cancel_requested", "compensation_refused", b"compensation_refused", "compensation_started", b"compensation_started", "event_observed", b"event_observed", "fact", b"fact", "saga_compensated", b"saga_compensated", "saga_completed", b"saga_completed", "saga_parked", b"saga_parked", "saga_retried", b"saga_retried", "saga_stalled", b"saga_stalled", "saga_started", b"saga_started", "step_compensated", b"step_compensated", "step_given_up", b"step_given_up", "step_rejected", b"step_rejected", "step_resolved", b"step_resolved", "step_succeeded", b"step_succeeded", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_failed", b"attempt_failed", "attempt_pending", b"attempt_pending", "attention_needed", b"attention_needed", "cancel_requested", b"cancel_requested", "compensation_refused", b"compensation_refused", "compensation_started", b"compensation_started", "fact", b"fact", "saga_compensated", b"saga_compensated", "saga_completed", b"saga_completed", "saga_id", b"saga_id", "saga_parked", b"saga_parked", "saga_retried", b"saga_retried", "saga_started", b"saga_started", "sequence", b"sequence", "step_compensated", b"step_compensated", "step_given_up", b"step_given_up", "step_rejected", b"step_rejected", "step_resolved", b"step_resolved", "step_succeeded", b"step_succeeded", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_failed", b"attempt_failed", "attempt_pending", b"attempt_pending", "attention_needed", b"attention_needed", "cancel_requested", b"cancel_requested", "compensation_refused", b"compensation_refused", "compensation_started", b"compensation_started", "event_observed", b"event_observed", "fact", b"fact", "saga_compensated", b"saga_compensated", "saga_completed", b"saga_completed", "saga_id", b"saga_id", "saga_parked", b"saga_parked", "saga_retried", b"saga_retried", "saga_stalled", b"saga_stalled", "saga_started", b"saga_started", "sequence", b"sequence", "step_compensated", b"step_compensated", "step_given_up", b"step_given_up", "step_rejected", b"step_rejected", "step_resolved", b"step_resolved", "step_succeeded", b"step_succeeded", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["saga_started", "step_succeeded", "step_rejected", "attempt_failed", "attempt_pending", "step_given_up", "cancel_requested", "compensation_started", "step_compensated", "compensation_refused", "attention_needed", "saga_parked", "saga_retried", "step_resolved", "saga_completed", "saga_compensated"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["saga_started", "step_succeeded", "step_rejected", "attempt_failed", "attempt_pending", "step_given_up", "cancel_requested", "compensation_started", "step_compensated", "compensation_refused", "attention_needed", "saga_parked", "saga_retried", "step_resolved", "saga_completed", "saga_compensated", "event_observed", "saga_stalled"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -696,3 +708,129 @@ class SagaCompensated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SagaCompensated: _TypeAlias = SagaCompensated  # noqa: Y015
+
+@_typing.final
+class EventObserved(_message.Message):
+    """Says that an event of a choreographed saga was heard on the bus. Payloads stay on the bus."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class UnhandledEvent(_message.Message):
+        """An event that a service could not deal with, or that was sent again since."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CONSUMER_FIELD_NUMBER: _builtins.int
+        EVENT_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        MESSAGE_FIELD_NUMBER: _builtins.int
+        ATTEMPTS_FIELD_NUMBER: _builtins.int
+        REPLAYED_FIELD_NUMBER: _builtins.int
+        consumer: _builtins.str
+        """Names the service."""
+        reason: _builtins.str
+        """Names the reason for programs; empty where it says that the event was sent again."""
+        message: _builtins.str
+        """Explains it to people."""
+        attempts: _builtins.int
+        """Counts how often it was tried."""
+        replayed: _builtins.bool
+        """Says that the event was sent again."""
+        @_builtins.property
+        def event(self) -> _saga_pb2.EventReference:
+            """Names the event."""
+
+        def __init__(
+            self,
+            *,
+            consumer: _builtins.str = ...,
+            event: _saga_pb2.EventReference | None = ...,
+            reason: _builtins.str = ...,
+            message: _builtins.str = ...,
+            attempts: _builtins.int = ...,
+            replayed: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "consumer", b"consumer", "event", b"event", "message", b"message", "reason", b"reason", "replayed", b"replayed"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REPLAY_OF_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    UNHANDLED_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """Identifies the event, as source and id with a slash between."""
+    type: _builtins.str
+    """Names its type, such as "shop.v1.OrderPlaced"."""
+    step: _builtins.str
+    """Names the step whose end it tells, as service and step with a dot between. Empty where it tells none."""
+    outcome: _builtins.str
+    """Tells how that step ended: "succeeded", "rejected", "compensated", or "buried" for one that was to be
+    compensated before it was tried, and never will be. Empty where no step is named.
+    """
+    source: _builtins.str
+    """Names the service that it comes from."""
+    replay_of: _builtins.str
+    """Identifies the dead letter that it repeats, as consumer, source and id with slashes between."""
+    traceparent: _builtins.str
+    """Holds the W3C traceparent in which it was created."""
+    @_builtins.property
+    def cause(self) -> _saga_pb2.EventReference:
+        """Names the event that led to it. Unset where it says of none."""
+
+    @_builtins.property
+    def unhandled(self) -> Global___EventObserved.UnhandledEvent:
+        """Tells of the event that a service could not deal with, if that is what it says."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        type: _builtins.str = ...,
+        step: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        cause: _saga_pb2.EventReference | None = ...,
+        source: _builtins.str = ...,
+        replay_of: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
+        unhandled: Global___EventObserved.UnhandledEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "unhandled", b"unhandled"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "event_id", b"event_id", "outcome", b"outcome", "replay_of", b"replay_of", "source", b"source", "step", b"step", "traceparent", b"traceparent", "type", b"type", "unhandled", b"unhandled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventObserved: _TypeAlias = EventObserved  # noqa: Y015
+
+@_typing.final
+class SagaStalled(_message.Message):
+    """Says that a choreographed saga does not go on: somebody is expected to react and has not for a long time,
+    or could not deal with an event.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Explains to the operator."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SagaStalled: _TypeAlias = SagaStalled  # noqa: Y015

@@ -272,9 +272,15 @@ class Saga(_message.Message):
         """Every step that may have had an effect is compensated. Final."""
         PARKED: Saga._State.ValueType  # 5
         """Waits for an operator: RetrySaga or ResolveStep moves it on."""
+        STALLED: Saga._State.ValueType  # 6
+        """Choreographed sagas only: somebody is expected to react and has not for a long time, or could not deal
+        with an event. Goes on by itself once that is mended.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Where a saga is."""
+        """Where a saga is. Of a choreographed saga it is what its events and the announced reactions let the
+        coordinator conclude; an event that comes late can change even a final state.
+        """
 
     STATE_UNSPECIFIED: Saga.State.ValueType  # 0
     """Never sent."""
@@ -288,6 +294,10 @@ class Saga(_message.Message):
     """Every step that may have had an effect is compensated. Final."""
     PARKED: Saga.State.ValueType  # 5
     """Waits for an operator: RetrySaga or ResolveStep moves it on."""
+    STALLED: Saga.State.ValueType  # 6
+    """Choreographed sagas only: somebody is expected to react and has not for a long time, or could not deal
+    with an event. Goes on by itself once that is mended.
+    """
 
     @_typing.final
     class StepInputsEntry(_message.Message):
@@ -345,6 +355,7 @@ class Saga(_message.Message):
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    CHOREOGRAPHY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifies the saga: chosen by who started it, or a UUIDv7 made by the coordinator."""
     state: Global___Saga.State.ValueType
@@ -358,7 +369,9 @@ class Saga(_message.Message):
     sequence: _builtins.int
     """Counts the events of the saga so far."""
     traceparent: _builtins.str
-    """Holds the W3C traceparent that the attempts of this saga continue. Empty where nothing is traced."""
+    """Holds the W3C traceparent that the attempts of this saga continue. Empty where nothing is traced. Of a
+    choreographed saga: that of its first event.
+    """
     @_builtins.property
     def definition(self) -> Global___Definition:
         """Holds the definition that the saga was started with, and keeps."""
@@ -395,6 +408,10 @@ class Saga(_message.Message):
     def turn_back(self) -> Global___TurnBack:
         """Tells why the saga turned back. Unset while it has not."""
 
+    @_builtins.property
+    def choreography(self) -> Global___Choreography:
+        """Tells of a saga that services carry on by events. Unset for one that the coordinator drives."""
+
     def __init__(
         self,
         *,
@@ -413,14 +430,71 @@ class Saga(_message.Message):
         cancel_requested: _builtins.bool = ...,
         sequence: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        choreography: Global___Choreography | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline", b"deadline", "definition", b"definition", "end_time", b"end_time", "input", b"input", "turn_back", b"turn_back"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["choreography", b"choreography", "create_time", b"create_time", "deadline", b"deadline", "definition", b"definition", "end_time", b"end_time", "input", b"input", "turn_back", b"turn_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "create_time", b"create_time", "deadline", b"deadline", "definition", b"definition", "end_time", b"end_time", "id", b"id", "input", b"input", "labels", b"labels", "needs_attention", b"needs_attention", "sequence", b"sequence", "state", b"state", "step_inputs", b"step_inputs", "steps", b"steps", "traceparent", b"traceparent", "turn_back", b"turn_back"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "choreography", b"choreography", "create_time", b"create_time", "deadline", b"deadline", "definition", b"definition", "end_time", b"end_time", "id", b"id", "input", b"input", "labels", b"labels", "needs_attention", b"needs_attention", "sequence", b"sequence", "state", b"state", "step_inputs", b"step_inputs", "steps", b"steps", "traceparent", b"traceparent", "turn_back", b"turn_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Saga: _TypeAlias = Saga  # noqa: Y015
+
+@_typing.final
+class Choreography(_message.Message):
+    """What is known of a saga that services carry on by events. The coordinator looks on: CancelSaga, RetrySaga
+    and ResolveStep fail with FAILED_PRECONDITION.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEARD_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def heard_time(self) -> _timestamp_pb2.Timestamp:
+        """Tells when an event of the saga was heard last, by the coordinator's clock."""
+
+    def __init__(
+        self,
+        *,
+        heard_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heard_time", b"heard_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_time", b"heard_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Choreography: _TypeAlias = Choreography  # noqa: Y015
+
+@_typing.final
+class EventReference(_message.Message):
+    """Names an event of a choreographed saga."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identifies the event, as source and id with a slash between."""
+    type: _builtins.str
+    """Names its type, such as "shop.v1.OrderPlaced". Empty where only the id is known."""
+    step: _builtins.str
+    """Names the step whose end it tells. Empty where it tells none."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        type: _builtins.str = ...,
+        step: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "step", b"step", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventReference: _TypeAlias = EventReference  # noqa: Y015
 
 @_typing.final
 class TurnBack(_message.Message):
@@ -580,6 +654,8 @@ class StepRun(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    COMPENSATION_CAUSE_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """Names the step."""
     state: Global___StepRun.State.ValueType
@@ -610,6 +686,14 @@ class StepRun(_message.Message):
     def refusal(self) -> _participant_pb2.CompensateResponse.Refused:
         """Holds the refusal of a step whose compensation was refused."""
 
+    @_builtins.property
+    def cause(self) -> Global___EventReference:
+        """Names the event that had the step tried. Only in choreographed sagas."""
+
+    @_builtins.property
+    def compensation_cause(self) -> Global___EventReference:
+        """Names the event that had the step compensated. Only in choreographed sagas."""
+
     def __init__(
         self,
         *,
@@ -623,10 +707,12 @@ class StepRun(_message.Message):
         result: _any_pb2.Any | None = ...,
         rejection: _participant_pb2.Rejected | None = ...,
         refusal: _participant_pb2.CompensateResponse.Refused | None = ...,
+        cause: Global___EventReference | None = ...,
+        compensation_cause: Global___EventReference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_failure", b"last_failure", "next_attempt_time", b"next_attempt_time", "refusal", b"refusal", "rejection", b"rejection", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "compensation_cause", b"compensation_cause", "last_failure", b"last_failure", "next_attempt_time", b"next_attempt_time", "refusal", b"refusal", "rejection", b"rejection", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "compensation_attempts", b"compensation_attempts", "in_flight", b"in_flight", "last_failure", b"last_failure", "next_attempt_time", b"next_attempt_time", "refusal", b"refusal", "rejection", b"rejection", "result", b"result", "state", b"state", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cause", b"cause", "compensation_attempts", b"compensation_attempts", "compensation_cause", b"compensation_cause", "in_flight", b"in_flight", "last_failure", b"last_failure", "next_attempt_time", b"next_attempt_time", "refusal", b"refusal", "rejection", b"rejection", "result", b"result", "state", b"state", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
