@@ -2,7 +2,7 @@
 
 import click
 
-from amends_coordinator.cli import _definitions, _operate, _protos, _serve, _show, _start
+from amends_coordinator.cli import _definitions, _operate, _protos, _serve, _show, _start, _stubs
 from amends_coordinator.cli._guard import GuardedGroup
 from amends_coordinator.cli._options import global_options
 
@@ -33,5 +33,6 @@ for command in (
     _operate.resolve,
     _definitions.definitions,
     _protos.protos,
+    _stubs.stubs,
 ):
     amends.add_command(command)

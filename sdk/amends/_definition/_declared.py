@@ -30,6 +30,8 @@ class DeclaredAction(Generic[InputT, ResultT]):
     """What it takes."""
     result_type: type[ResultT]
     """What it gives."""
+    description: str = ""
+    """Says in a sentence what it does."""
     kind: Kind = Kind.COMPENSATABLE
     """Which way out of the saga its steps leave open, unless they say otherwise."""
     effect_free: bool = False

@@ -7,7 +7,7 @@ from typing import TypeVar
 from google.protobuf.duration_pb2 import Duration
 
 from amends.errors import Problem
-from amends.v1 import saga_pb2
+from amends.v1 import options_pb2, saga_pb2
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def to_duration(seconds: float | None) -> Duration | None:
 
 
 def from_duration(
-    proto: saga_pb2.Definition | saga_pb2.Step | saga_pb2.RetryPolicy, field: str
+    proto: saga_pb2.Definition | saga_pb2.Step | saga_pb2.RetryPolicy | options_pb2.ActionOptions, field: str
 ) -> float | None:
     """Seconds of a duration field; None where it is unset."""
     if not proto.HasField(field):  # type: ignore[arg-type] # the caller names a duration of this message

@@ -16,7 +16,7 @@ HandlerResult: TypeAlias = T | Coroutine[Any, Any, T]
 """What a handler returns, be it plain or `async def`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Handlers:
     """Which methods are the handlers of a declared action. Stub generators write these."""
 
@@ -63,7 +63,8 @@ def declare(
             raise HandlerError(f"{type(actions).__qualname__} has no action {name!r}; there are: {known}")
     for handlers in actions.__handlers__:
         declared, handler = handlers.action, getattr(actions, handlers.method)
-        action = decorator(name=declared.name, external=declared.name in external)(handler)
+        traits = {"external": declared.name in external, "description": declared.description}
+        action = decorator(name=declared.name, **traits)(handler)
         _check("takes", action.types.input, declared.input_type, handler)
         _check("gives", action.types.result, declared.result_type, handler)
         if handlers.compensation is not None:
