@@ -9,6 +9,7 @@ per type and kept.
 
 from __future__ import annotations
 
+import hashlib
 import types
 import typing
 from collections.abc import Callable
@@ -45,6 +46,11 @@ def pack(value: object) -> any_pb2.Any:
         return any_pb2.Any()
     plain = _json.to_json(value)
     return _packed(_struct_of(plain) if isinstance(plain, dict) else _value_of(plain))
+
+
+def digest(payload: any_pb2.Any) -> bytes:
+    """Returns the SHA-256 of a payload's type and bytes: what a fence knows an input by."""
+    return hashlib.sha256(f"{payload.type_url}\0".encode() + payload.value).digest()
 
 
 @overload

@@ -7,7 +7,7 @@ given version 2 as well, and says that it does not know it, instead of never hea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -43,6 +43,22 @@ def event(name: str) -> Callable[[ClassT], ClassT]:
     return decorate
 
 
+class JsonEvent(dict[str, Any]):
+    """An event for which there is no class: its name, and fields that JSON can say.
+
+    ::
+
+        return JsonEvent("StockReserved", {"sku": "tea", "pieces": 2})
+
+    Raises:
+        HandlerError: the name has another form.
+    """
+
+    def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.name = check_name(name)
+
+
 def check_name(name: str) -> str:
     """Returns the name of a type. Raises HandlerError if it is none."""
     if not _NAME.fullmatch(name) or len(name) > NAME_LENGTH_MAX:
@@ -53,12 +69,14 @@ def check_name(name: str) -> str:
     return name
 
 
-def type_name_of(kind: Any) -> str:
-    """The full name of the type of event that a class stands for.
+def name_of(kind: Any) -> str:
+    """The name of a type of event, given by its class or by the name itself.
 
     Raises:
-        HandlerError: no event can be of this class.
+        HandlerError: no event can be of this class, or the name has another form.
     """
+    if isinstance(kind, str):
+        return check_name(kind)
     if _payload.is_message(kind):
         full_name: str = kind.DESCRIPTOR.full_name
         return full_name
@@ -72,6 +90,11 @@ def type_name_of(kind: Any) -> str:
         f"{getattr(kind, '__name__', kind)!s} has no name as an event: "
         "use a protobuf message or a dataclass, or give a name"
     )
+
+
+def name_of_value(value: Any) -> str:
+    """The name of the type that an event is of. Raises HandlerError."""
+    return value.name if isinstance(value, JsonEvent) else name_of(type(value))
 
 
 @lru_cache(maxsize=4096)

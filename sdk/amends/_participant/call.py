@@ -8,7 +8,6 @@ middle, and an external one has a commit between them.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from opentelemetry.context import Context as TraceContext
 from amends._fence import Deed, Ledger, Row, State, decide_compensate, decide_try
 from amends._participant.action import Action
 from amends._participant.signature import Handler
+from amends._payload import digest
 from amends._transactions import faults
 from amends.errors import Fault, PayloadError
 from amends.v1 import participant_pb2 as pb
@@ -102,8 +102,7 @@ def prepare(ledger: Ledger, call: Call) -> Work | Response:
 
 
 def _prepare_try(ledger: Ledger, call: Call) -> Work | Response:
-    payload = call.request.input
-    input_hash = hashlib.sha256(f"{payload.type_url}\0".encode() + payload.value).digest()
+    input_hash = digest(call.request.input)
     row = ledger.get(call.key)
     deed = decide_try(row, call.action.name, input_hash)
     if deed is Deed.RUN:

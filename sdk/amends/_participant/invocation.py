@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import sqlite3
 from typing import Any, Final
 
 from google.protobuf import any_pb2
@@ -14,22 +12,12 @@ from amends._participant.call import COMPENSATED, Call, Response, Work
 from amends._participant.context import BadInputError, Context
 from amends._participant.tracing import within
 from amends._transactions import faults
+from amends._transactions.waiting import STOPS, TookTooLongError, wait_for_handler
 from amends.errors import Answer, PayloadError, Pending, Refused, Rejected
 from amends.v1 import participant_pb2 as pb
 
 PAYLOAD_BYTES_MAX: Final = 1 << 20
 """The greatest payload, as the contract has it: what a saga's log can carry per step."""
-
-_STORE_FAILURES: Final = frozenset(
-    {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-    }
-)
 
 _log = logging.getLogger("amends.participant")
 _NOTHING: Final[dict[str, any_pb2.Any]] = {}
@@ -54,23 +42,18 @@ def invoke(call: Call, work: Work, db: object) -> Response:
 
 async def invoke_async(call: Call, work: Work, db: object, patience: float | None) -> Response:
     """Runs an async handler, for at most `patience` seconds. Raises like `invoke`."""
-    bound = asyncio.timeout(patience)
     try:
         with within(call.trace):
-            async with bound:
-                value = await work.handler.function(*work.payloads, _context_of(call, db))
+            value = await wait_for_handler(
+                lambda: work.handler.function(*work.payloads, _context_of(call, db)), patience
+            )
         return _response_to_value(call, value)
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        return _response_to_error(call, error)  # something that the handler waited for was cancelled
-    except (KeyboardInterrupt, GeneratorExit):  # the program ends, or its event loop has
+    except TookTooLongError as error:
+        _log.warning("the handler took longer than it may", extra=call.log_fields())
+        raise faults.deadline_passed() from error
+    except STOPS:
         raise
     except BaseException as error:
-        if bound.expired():
-            _log.warning("the handler took longer than it may", extra=call.log_fields())
-            raise faults.deadline_passed() from error
         return _response_to_error(call, error)
 
 
@@ -128,7 +111,7 @@ def _response_to_error(call: Call, error: BaseException) -> Response:
             return _response_to_answer(call, error)
         except Exception as misfit:  # such as a text that is no Unicode, or a wait of aeons
             error = misfit
-    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORE_FAILURES:
+    if faults.blames_store(error):
         raise error
     if isinstance(error, BadInputError):
         raise faults.invalid_input(str(error)) from error

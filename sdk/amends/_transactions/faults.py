@@ -18,6 +18,17 @@ from amends.errors import Fault
 
 DOMAIN: Final = "amends"
 
+_STORE_FAILURES: Final = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
 BUSY_RETRY_AFTER_S: Final = 1.0
 """How long to stay away from a participant that is full, or from a key that is being worked on."""
 
@@ -116,6 +127,13 @@ def store_failed(error: sqlite3.Error) -> Fault:
         return Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL", "the participant's disk is full")
     return Fault(
         grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", "the participant's database cannot be written"
+    )
+
+
+def blames_store(error: BaseException) -> bool:
+    """Tells whether what a handler raised is no doing of its own: the disk failed."""
+    return (
+        isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORE_FAILURES
     )
 
 

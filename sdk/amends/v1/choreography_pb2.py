@@ -27,7 +27,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61mends/v1/choreography.proto\x12\tamends.v1\x1a\x14\x61mends/v1/saga.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x01\n\x12ServiceDescription\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x31\n\treactions\x18\x02 \x03(\x0b\x32\x1e.amends.v1.ReactionDescription\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x13ReactionDescription\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\n\n\x02on\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.amends.v1.Step.Kind\x12\x13\n\x0b\x65\x66\x66\x65\x63t_free\x18\x04 \x01(\x08\x12\r\n\x05\x65mits\x18\x05 \x03(\t\x12\x10\n\x08\x66\x61ils_as\x18\x06 \x01(\t\x12\x39\n\rcompensations\x18\x07 \x03(\x0b\x32\".amends.v1.CompensationDescription\"4\n\x17\x43ompensationDescription\x12\n\n\x02on\x18\x01 \x01(\t\x12\r\n\x05\x65mits\x18\x02 \x03(\t\"m\n\x0eReactionRecord\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12#\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12$\n\x06result\x18\x03 \x01(\x0b\x32\x14.google.protobuf.Any\"\x1c\n\tStepEnded\x12\x0f\n\x07message\x18\x01 \x01(\t\"\x9f\x02\n\nDeadLetter\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x33\n\x07headers\x18\x04 \x03(\x0b\x32\".amends.v1.DeadLetter.HeadersEntry\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\n \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\x12\x44\x65\x61\x64LetterReplayed\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x11\n\treplay_id\x18\x03 \x01(\tB@\n\tamends.v1B\x11\x43horeographyProtoP\x01Z\x12\x61mends/v1;amendsv1\xaa\x02\tAmends.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61mends/v1/choreography.proto\x12\tamends.v1\x1a\x14\x61mends/v1/saga.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x01\n\x12ServiceDescription\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x31\n\treactions\x18\x02 \x03(\x0b\x32\x1e.amends.v1.ReactionDescription\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x13ReactionDescription\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\n\n\x02on\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.amends.v1.Step.Kind\x12\x13\n\x0b\x65\x66\x66\x65\x63t_free\x18\x04 \x01(\x08\x12\r\n\x05\x65mits\x18\x05 \x03(\t\x12\x10\n\x08\x66\x61ils_as\x18\x06 \x01(\t\x12\x39\n\rcompensations\x18\x07 \x03(\x0b\x32\".amends.v1.CompensationDescription\"4\n\x17\x43ompensationDescription\x12\n\n\x02on\x18\x01 \x01(\t\x12\r\n\x05\x65mits\x18\x02 \x03(\t\"\x82\x01\n\x0eReactionRecord\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12#\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12$\n\x06result\x18\x03 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x13\n\x0bresult_type\x18\x04 \x01(\t\"\x1c\n\tStepEnded\x12\x0f\n\x07message\x18\x01 \x01(\t\"\x9f\x02\n\nDeadLetter\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x33\n\x07headers\x18\x04 \x03(\x0b\x32\".amends.v1.DeadLetter.HeadersEntry\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\n \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\x12\x44\x65\x61\x64LetterReplayed\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x11\n\treplay_id\x18\x03 \x01(\tB@\n\tamends.v1B\x11\x43horeographyProtoP\x01Z\x12\x61mends/v1;amendsv1\xaa\x02\tAmends.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,14 +43,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REACTIONDESCRIPTION']._serialized_end=455
   _globals['_COMPENSATIONDESCRIPTION']._serialized_start=457
   _globals['_COMPENSATIONDESCRIPTION']._serialized_end=509
-  _globals['_REACTIONRECORD']._serialized_start=511
-  _globals['_REACTIONRECORD']._serialized_end=620
-  _globals['_STEPENDED']._serialized_start=622
-  _globals['_STEPENDED']._serialized_end=650
-  _globals['_DEADLETTER']._serialized_start=653
-  _globals['_DEADLETTER']._serialized_end=940
-  _globals['_DEADLETTER_HEADERSENTRY']._serialized_start=894
-  _globals['_DEADLETTER_HEADERSENTRY']._serialized_end=940
-  _globals['_DEADLETTERREPLAYED']._serialized_start=942
-  _globals['_DEADLETTERREPLAYED']._serialized_end=1017
+  _globals['_REACTIONRECORD']._serialized_start=512
+  _globals['_REACTIONRECORD']._serialized_end=642
+  _globals['_STEPENDED']._serialized_start=644
+  _globals['_STEPENDED']._serialized_end=672
+  _globals['_DEADLETTER']._serialized_start=675
+  _globals['_DEADLETTER']._serialized_end=962
+  _globals['_DEADLETTER_HEADERSENTRY']._serialized_start=916
+  _globals['_DEADLETTER_HEADERSENTRY']._serialized_end=962
+  _globals['_DEADLETTERREPLAYED']._serialized_start=964
+  _globals['_DEADLETTERREPLAYED']._serialized_end=1039
 # @@protoc_insertion_point(module_scope)

@@ -147,8 +147,11 @@ class ReactionRecord(_message.Message):
     EVENT_ID_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    RESULT_TYPE_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Identifies the event that was reacted to, as source and id with a slash between."""
+    result_type: _builtins.str
+    """Names the type of the event that was returned. Empty for none."""
     @_builtins.property
     def event(self) -> _any_pb2.Any:
         """Holds its payload, which the compensation is called with."""
@@ -163,10 +166,11 @@ class ReactionRecord(_message.Message):
         event_id: _builtins.str = ...,
         event: _any_pb2.Any | None = ...,
         result: _any_pb2.Any | None = ...,
+        result_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_id", b"event_id", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_id", b"event_id", "result", b"result", "result_type", b"result_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,8 +245,8 @@ class DeadLetter(_message.Message):
     data: _builtins.bytes
     """Holds its payload as it came."""
     reason: _builtins.str
-    """Names the reason for programs: UNDECODABLE, UNKNOWN_VERSION, MISSING_SAGA_ID, HANDLER_FAILED, KEY_REUSED,
-    REFUSED, REJECTION_UNDECLARED or FENCE_LOST.
+    """Names the reason for programs: UNDECODABLE, UNKNOWN_VERSION, MISSING_SAGA_ID, HANDLER_FAILED, EVENT_REFUSED,
+    KEY_REUSED, REFUSED or REJECTION_UNDECLARED.
     """
     message: _builtins.str
     """Explains it to the operator, without the payload."""

@@ -1,0 +1,106 @@
+"""The inbox: which events have come, and which of them wait.
+
+Everything here runs inside the transaction that deals with the event, in the connection's thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import NamedTuple
+
+from amends._bus.interface import Message
+from amends._choreography import queries
+
+
+class Waiting(NamedTuple):
+    """An event that is due again."""
+
+    message: Message
+    attempts: int
+    """How many failed before."""
+
+
+class Inbox:
+    """The rows of one consumer."""
+
+    def __init__(self, consumer: str) -> None:
+        self.consumer = consumer
+
+    def receive(self, db: sqlite3.Connection, event_id: str, saga_id: str, now: float) -> int | None:
+        """Remembers that an event has come; returns the number of its row, or None if it came before.
+
+        Has to be the first statement about an event: whoever deals with the same one at the same time waits here.
+        """
+        cursor = db.execute(queries.RECEIVE, (self.consumer, event_id, saga_id, int(now)))
+        return cursor.lastrowid if cursor.rowcount else None
+
+    def is_blocked(self, db: sqlite3.Connection, number: int, saga_id: str) -> bool:
+        """Tells whether another event of the saga is still in the way."""
+        if not saga_id:
+            return False
+        cursor = db.execute(queries.IS_BLOCKED, (self.consumer, saga_id, number))
+        return cursor.fetchone() is not None
+
+    def put_aside(
+        self,
+        db: sqlite3.Connection,
+        number: int,
+        message: Message,
+        *,
+        state: str,
+        attempts: int,
+        error: str,
+        next_at: float | None,
+        now: float,
+    ) -> None:
+        """Keeps an event that could not be dealt with, with all that it takes to do it later."""
+        headers = json.dumps(dict(message.headers))
+        values = (state, attempts, error, next_at, message.subject, headers, message.data, int(now), number)
+        db.execute(queries.PUT_ASIDE, values)
+
+    def waiting(self, db: sqlite3.Connection, number: int) -> Waiting | None:
+        """Reads an event that is to be tried again; None if somebody else has done it."""
+        cursor = db.execute(queries.GET_WAITING, (number,))
+        cursor.row_factory = None
+        found = cursor.fetchone()
+        if found is None:
+            return None
+        event_id, saga_id, attempts, subject, headers, data = found
+        message = Message(
+            id=event_id, key=saga_id, subject=subject, headers=json.loads(headers), data=data or b""
+        )
+        return Waiting(message, attempts)
+
+    def finish(self, db: sqlite3.Connection, number: int, saga_id: str, now: float) -> None:
+        """Says that an event which waited is dealt with, and lets the next one of its saga go."""
+        db.execute(queries.FINISH, (int(now), number))
+        self.unpark(db, saga_id, now)
+
+    def finish_replayed(self, db: sqlite3.Connection, event_id: str, saga_id: str, now: float) -> None:
+        """Says that a dead event was dealt with in the form of its replay."""
+        db.execute(queries.FINISH_REPLAYED, (int(now), self.consumer, event_id))
+        self.unpark(db, saga_id, now)
+
+    def unpark(self, db: sqlite3.Connection, saga_id: str, now: float) -> None:
+        """Lets the oldest parked event of a saga go, if nothing is in its way any more."""
+        db.execute(queries.UNPARK, (self.consumer, now, saga_id))
+
+    def due(self, db: sqlite3.Connection, now: float, limit: int) -> list[tuple[int, str]]:
+        """Lists events that are to be tried again: number and saga."""
+        cursor = db.execute(queries.DUE, (self.consumer, now, limit))
+        cursor.row_factory = None
+        return cursor.fetchall()
+
+    def next_due(self, db: sqlite3.Connection) -> float | None:
+        """Tells when the next event is to be tried again."""
+        cursor = db.execute(queries.NEXT_DUE, (self.consumer,))
+        cursor.row_factory = None
+        moment: float | None = cursor.fetchone()[0]
+        return moment
+
+    def census(self, db: sqlite3.Connection) -> dict[str, int]:
+        """Counts the events that are not dealt with, by state."""
+        cursor = db.execute(queries.COUNT_OPEN, (self.consumer,))
+        cursor.row_factory = None
+        return dict(cursor.fetchall())
