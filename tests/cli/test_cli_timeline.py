@@ -98,9 +98,9 @@ CASES = {
             type="StockReserved",
             step="inventory.reserve",
             outcome="succeeded",
-            cause=saga_pb2.EventReference(id="orders/1", type="OrderPlaced", step="orders.place"),
+            cause=saga_pb2.EventReference(id="orders/1", type="OrderPlaced", step="shop.place"),
         ),
-        "inventory.reserve  succeeded                         StockReserved, after OrderPlaced of orders.place",
+        "inventory.reserve  succeeded                         StockReserved, after OrderPlaced of shop.place",
     ),
     "saga_stalled": (
         event_pb2.SagaStalled(message="inventory has not reacted to OrderPlaced for 5m 00s"),

@@ -120,7 +120,7 @@ async def test_a_newer_file_is_refused(written: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     message = await refusal(written)
-    assert "it has version 99, and this coordinator knows versions up to 1" in message
+    assert "it has version 99, and this coordinator knows versions up to 2" in message
     assert "run the newer coordinator" in message
 
 

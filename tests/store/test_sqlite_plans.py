@@ -64,7 +64,7 @@ async def plan(store: SqliteStore, name: str) -> list[str]:
     return await store._reader.run(explain)
 
 
-@pytest.mark.parametrize("name", [*READING, "remove_ended", "wake"])
+@pytest.mark.parametrize("name", [*READING, "remove_ended", "remove_tracked", "wake"])
 async def test_no_query_scans_or_sorts_a_table(sqlite: SqliteStore, name: str) -> None:
     """So that a page costs what it shows, however many sagas there are."""
     for ended in range(200):

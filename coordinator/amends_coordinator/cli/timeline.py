@@ -94,7 +94,7 @@ def _started(fact: event_pb2.SagaStarted, time: datetime) -> Mapping[str, Any]:
     steps = ", ".join(step.name for step in definition.steps[:8])
     more = ", ..." if len(definition.steps) > 8 else ""
     version = f" version {definition.version}" if definition.version else ""
-    reason = f"{definition.name}{version}: {steps}{more}"
+    reason = f"{definition.name}{version}" + (f": {steps}{more}" if steps else "")
     if fact.HasField("deadline"):
         reason += f"; turns back in {_until(fact.deadline, time)} unless it ends or its pivot succeeds"
     return {"what": "saga started", "reason": clean(reason)}

@@ -22,6 +22,25 @@ class SagaState(IntEnum):
         return self is SagaState.COMPLETED or self is SagaState.COMPENSATED
 
 
+class TrackedState(IntEnum):
+    """Where a choreographed saga is, as far as its events tell. Numbered as in the contracts.
+
+    No table says which may follow which: all of it is inferred, and an event that comes late may put anything
+    right.
+    """
+
+    RUNNING = 1
+    COMPLETED = 2
+    COMPENSATING = 3
+    COMPENSATED = 4
+    STALLED = 6
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is expected to happen to the saga any more."""
+        return self is TrackedState.COMPLETED or self is TrackedState.COMPENSATED
+
+
 class StepState(IntEnum):
     """Where a step is. Numbered as in the contracts."""
 

@@ -73,6 +73,7 @@ class Filter:
     created_from: float | None = None  # moment
     created_before: float | None = None  # moment
     needs_attention: bool = False
+    stalled: bool = False  # with `states`: those that stalled as well, which only choreographed sagas do
 
 
 @dataclass(frozen=True, slots=True)

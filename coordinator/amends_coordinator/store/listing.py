@@ -59,8 +59,8 @@ def _states(condition: Filter) -> set[SagaState]:
     return set(condition.states or SagaState)
 
 
-def _arguments(condition: Filter, after: Cursor | None, limit: int) -> dict[str, Any]:
-    """What every range takes. The two upper bounds, of the condition and of the page, become one."""
+def bounds(condition: Filter, after: Cursor | None) -> dict[str, Any]:
+    """The places between which a page lies. The two upper bounds, of the condition and of it, become one."""
     before = (_ALWAYS, "")
     if condition.created_before is not None:
         before = (to_microseconds(condition.created_before), "")  # no id comes before the empty one
@@ -71,6 +71,13 @@ def _arguments(condition: Filter, after: Cursor | None, limit: int) -> dict[str,
         "created_from": -_ALWAYS if since is None else to_microseconds(since),
         "before_time": before[0],
         "before_id": before[1],
+    }
+
+
+def _arguments(condition: Filter, after: Cursor | None, limit: int) -> dict[str, Any]:
+    """What every range takes."""
+    return {
+        **bounds(condition, after),
         "definition_name": condition.definition_name,
         "states": json.dumps([int(state) for state in _states(condition)]),
         "labels": json.dumps(dict(condition.labels), ensure_ascii=False),

@@ -28,6 +28,7 @@ from amends_coordinator.store.lane import Lane, in_transaction
 from amends_coordinator.store.opening import BUSY_TIMEOUT, SQLITE_MIN, prepare
 from amends_coordinator.store.ownership import Ownership
 from amends_coordinator.store.rows import row_from_sql, to_microseconds
+from amends_coordinator.store.tracking import Tracking
 
 
 class SqliteStore:
@@ -38,6 +39,7 @@ class SqliteStore:
         self._owner = owner
         self._writer = writer
         self._reader = reader
+        self.tracking = Tracking(owner.path, writer, reader)
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self._path}>"

@@ -158,6 +158,106 @@ WHERE key IN (
     LIMIT :limit
 );
 
+-- name: get_position
+-- Tells how far a bus was read.
+SELECT position, message_id FROM tracker WHERE bus = :bus;
+
+-- name: put_position
+-- Remembers how far a bus was read.
+INSERT INTO tracker (bus, position, message_id) VALUES (:bus, :position, :message_id)
+ON CONFLICT (bus) DO UPDATE SET position = excluded.position, message_id = excluded.message_id;
+
+-- name: put_tracked
+-- Adds a choreographed saga, or renews what is known of it.
+INSERT INTO tracked_sagas (id, definition_name, state, create_time, heard_time, end_time, needs_attention)
+VALUES (:id, :definition_name, :state, :create_time, :heard_time, :end_time, :needs_attention)
+ON CONFLICT (id) DO UPDATE SET
+    state = excluded.state,
+    heard_time = excluded.heard_time,
+    end_time = excluded.end_time,
+    needs_attention = excluded.needs_attention;
+
+-- name: add_tracked_event
+-- Adds a fact to the log of a choreographed saga.
+INSERT INTO tracked_events (saga_key, sequence, data)
+VALUES ((SELECT key FROM tracked_sagas WHERE id = :id), :sequence, :data);
+
+-- name: get_tracked
+-- Reads what is known of some choreographed sagas: a JSON list of ids.
+SELECT id, definition_name, state, create_time, heard_time, end_time, needs_attention, key
+FROM tracked_sagas
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: read_tracked_logs
+-- Reads all facts of some choreographed sagas; those of one saga come in order.
+SELECT saga_key, sequence, data
+FROM tracked_events
+WHERE saga_key IN (SELECT value FROM json_each(:saga_keys))
+ORDER BY saga_key, sequence;
+
+-- name: read_tracked_log
+-- Reads the facts of one choreographed saga after a sequence number.
+SELECT sequence, data
+FROM tracked_events
+WHERE saga_key = (SELECT key FROM tracked_sagas WHERE id = :id) AND sequence > :after_sequence
+ORDER BY sequence;
+
+-- name: list_tracked_by_state
+-- Lists choreographed sagas in one state that meet all other conditions, the newest first.
+SELECT id, definition_name, state, create_time, heard_time, end_time, needs_attention
+FROM tracked_sagas INDEXED BY tracked_by_state
+WHERE
+    state = :state
+    AND create_time BETWEEN :created_from AND :before_time
+    AND (create_time, id) < (:before_time, :before_id)
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: list_tracked_by_definition
+-- Lists choreographed sagas that begin alike, in one state, the newest first.
+SELECT id, definition_name, state, create_time, heard_time, end_time, needs_attention
+FROM tracked_sagas INDEXED BY tracked_by_definition
+WHERE
+    definition_name = :definition_name
+    AND state = :state
+    AND create_time BETWEEN :created_from AND :before_time
+    AND (create_time, id) < (:before_time, :before_id)
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: find_silent
+-- Finds choreographed sagas that go on and were not heard of since a moment, the longest silent first.
+SELECT id
+FROM tracked_sagas INDEXED BY tracked_by_heard_time
+WHERE state IN (1, 3) AND heard_time <= :before
+ORDER BY heard_time
+LIMIT :limit;
+
+-- name: find_tracked_unfinished
+-- Finds choreographed sagas that have not ended, in the order in which they were first heard of.
+SELECT key, id
+FROM tracked_sagas INDEXED BY tracked_unfinished
+WHERE end_time IS NULL AND key > :after_key
+ORDER BY key
+LIMIT :limit;
+
+-- name: tracked_census
+-- Counts the choreographed sagas that have not ended, by state.
+SELECT state, count(*)
+FROM tracked_sagas INDEXED BY tracked_by_state
+WHERE state IN (1, 3, 6)
+GROUP BY state;
+
+-- name: remove_tracked
+-- Removes choreographed sagas that ended before a moment, the earliest end first; their log goes with them.
+DELETE FROM tracked_sagas
+WHERE key IN (
+    SELECT key FROM tracked_sagas INDEXED BY tracked_by_end_time
+    WHERE end_time IS NOT NULL AND end_time < :before
+    ORDER BY end_time
+    LIMIT :limit
+);
+
 -- name: put_definition
 -- Stores one version of a definition.
 INSERT INTO definitions (name, version, create_time, data) VALUES (:name, :version, :create_time, :data);
