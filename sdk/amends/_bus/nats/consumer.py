@@ -1,0 +1,155 @@
+"""The durable consumers of a service, one for each partition of the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any, Final
+
+from amends._bus.interface import BusError, BusUnavailableError
+from amends._bus.nats.address import Address
+from amends._bus.nats.connection import Line
+from amends._bus.nats.messages import subject_of, token
+from amends._bus.nats.session import ApiError, Session
+
+ACK_WAIT_S: Final = 30.0
+"""After how long a message comes again that nobody has settled, nor kept: its process is gone, or hangs."""
+
+_NANOSECONDS: Final = 1_000_000_000
+_NAME_LENGTH_MAX: Final = 200
+"""Servers make a folder of a consumer's name, and few file systems take more than 255 bytes."""
+
+_AT_ONCE: Final = 16
+"""How many consumers are made at a time: enough to keep the server busy, and no timeout for the last."""
+
+_NO_CONSUMER: Final = 10014
+_CONSUMER_EXISTS: Final = (10013, 10105, 10148)
+
+
+class Consumers:
+    """A service's consumers on a stream.
+
+    Args:
+        address: names the stream.
+        service: the name that its processes share.
+        subjects: what it is to receive.
+
+    Raises:
+        BusError: the name is too long.
+    """
+
+    def __init__(self, address: Address, service: str, subjects: Collection[str]) -> None:
+        self._address = address
+        self._service = service
+        self._subjects = sorted(subject_of(subject) for subject in subjects)
+        self._start: int | None = None
+        if len(token(service)) > _NAME_LENGTH_MAX:
+            raise BusError(f"the name {service!r} is too long for a consumer of NATS: shorten it")
+
+    @property
+    def stream(self) -> str:
+        """The stream they are of."""
+        return self._address.stream
+
+    def name(self, partition: int) -> str:
+        """The consumer of a partition."""
+        return f"{token(self._service)}-{partition}"
+
+    async def ensure(self, line: Line) -> None:
+        """Makes those that are missing, and has all of them filter what the service wants now.
+
+        All begin at the same place, which is the end of the stream when the first of them was made. That one
+        is asked for the place ever after, so nothing is left out if making them is interrupted.
+
+        Raises:
+            BusError: one cannot be had as it has to be.
+            BusUnavailableError: the server does not answer, or not now.
+        """
+        start = await self._start_of(line.session)
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def ensure_one(partition: int) -> None:
+            async with gate:
+                await self._ensure_one(line.session, partition, start)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for partition in range(line.stream.partitions):
+                    group.create_task(ensure_one(partition))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _start_of(self, session: Session) -> int:
+        try:
+            return await self._found_start(session) or await self._made_start(session)
+        except ApiError as error:
+            raise self._translated(0, error) from error
+
+    async def _found_start(self, session: Session) -> int | None:
+        """Where the first consumer begins; None if there is none."""
+        try:
+            info = await session.api(f"CONSUMER.INFO.{self._address.stream}.{self.name(0)}")
+        except ApiError as error:
+            if error.code != _NO_CONSUMER:
+                raise
+            return None
+        self._start = int(info["config"].get("opt_start_seq", 1))
+        return self._start
+
+    async def _made_start(self, session: Session) -> int:
+        # This process remembers it if the consumer was deleted meanwhile. If the whole stream was, everything
+        # in the new one has come later.
+        info = await session.api(f"STREAM.INFO.{self._address.stream}")
+        end = int(info["state"]["last_seq"]) + 1
+        start = end if self._start is None else 1 if self._start > end else self._start
+        try:
+            await self._create(session, 0, start, only_new=True)
+        except ApiError as error:
+            if error.code not in _CONSUMER_EXISTS:
+                raise
+            # Another process of the service was faster.
+            found = await self._found_start(session)
+            if found is None:
+                raise
+            return found
+        self._start = start
+        return start
+
+    async def _ensure_one(self, session: Session, partition: int, start: int) -> None:
+        try:
+            await self._create(session, partition, start)
+        except ApiError as error:
+            raise self._translated(partition, error) from error
+
+    async def _create(self, session: Session, partition: int, start: int, *, only_new: bool = False) -> None:
+        name = self.name(partition)
+        request: dict[str, Any] = {
+            "stream_name": self._address.stream,
+            "config": {
+                "durable_name": name,
+                "name": name,
+                "deliver_policy": "by_start_sequence",
+                "opt_start_seq": start,
+                "ack_policy": "explicit",
+                "ack_wait": int(ACK_WAIT_S * _NANOSECONDS),
+                "max_deliver": -1,
+                # Invariant: one message of a partition is on its way at a time, so that what is delivered
+                # again is in its place.
+                "max_ack_pending": 1,
+                "filter_subjects": [
+                    f"{self._address.prefix}.{partition}.{subject}" for subject in self._subjects
+                ],
+            },
+        }
+        if only_new:
+            request["action"] = "create"
+        await session.api(f"CONSUMER.CREATE.{self._address.stream}.{name}", request)
+
+    def _translated(self, partition: int, error: ApiError) -> BusError | BusUnavailableError:
+        name = self.name(partition)
+        if error.is_lasting:
+            return BusError(
+                f"{self._address}: the consumer {name} cannot be had as it has to be: {error}. If nobody "
+                f"else uses it, `nats consumer rm {self._address.stream} {name}`, and it is made anew"
+            )
+        return BusUnavailableError(f"{self._address}: the consumer {name} cannot be had: {error}")
