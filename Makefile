@@ -20,12 +20,13 @@ test: .venv          ## runs the tests on every core, and says which branches th
 	@echo "Of everything, in per cent:"
 	@$(BIN)/coverage report --format=total --fail-under=90
 
-check: .venv         ## format, lint, types, import contracts, generated code
+check: .venv         ## format, lint, types, import contracts, generated code, contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m protos.generate --check
+	$(BIN)/python -m protos.lint
 
 format: .venv        ## formats, and mends what lint can mend
 	$(BIN)/ruff format .

@@ -21,14 +21,18 @@ TARGET = ROOT / "sdk" / "amends" / "v1"
 PACKAGE = Path("amends") / "v1"
 
 
+def compiler(*folders: Path) -> list[str]:
+    """Returns how to call the protobuf compiler on files in these folders."""
+    # googleapis-common-protos ships its .proto files beside its modules; protoc's own lie in grpc_tools.
+    includes = [Path(next(iter(google.rpc.__path__))).parents[1], Path(protoc.__file__).parent / "_proto"]
+    return [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{path}" for path in (*folders, *includes))]
+
+
 def generate(out: Path) -> None:
     """Writes the generated package amends/v1 below ``out``."""
     sources = sorted((ROOT / "protos" / PACKAGE).glob("*.proto"))
-    # googleapis-common-protos ships its .proto files beside its modules; protoc's own lie in grpc_tools.
-    includes = [Path(next(iter(google.rpc.__path__))).parents[1], Path(protoc.__file__).parent / "_proto"]
     kinds = ("python", "grpc_python", "mypy", "mypy_grpc")
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}"]
-    command += [f"-I{path}" for path in includes]
+    command = compiler(ROOT / "protos")
     command += [f"--{kind}_out={out}" for kind in kinds]
     command += [str(PACKAGE / source.name) for source in sources]
     # The mypy plugins are programs in the bin folder of this interpreter's environment.

@@ -62,24 +62,18 @@ def _compile(files: "Sequence[str]", includes: "Sequence[str]", scratch: "Path")
     """Has the compiler write the messages to a folder, and returns what it would ask of a plugin."""
     import subprocess
     import sys
-    from importlib.util import find_spec
 
     from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
     from amends._stubs import path_of
 
-    if find_spec("grpc_tools") is None:
-        raise CommandError(
-            "no protobuf compiler is installed: pip install 'amends[stubs]', or use protoc with --amends_out"
-        )
     descriptors = scratch / "descriptors.binpb"
-    command = [sys.executable, "-m", "grpc_tools.protoc"]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--plugin=protoc-gen-mypy={_plugin()}"]
     command += [f"-I{include}" for include in [*includes, *_packaged()]]
     command += ["--include_imports", "--include_source_info", f"--descriptor_set_out={descriptors}"]
-    command += [f"--python_out={scratch}", f"--pyi_out={scratch}", *files]
-    # It is the compiler of this environment, and click has seen to it that files are files.
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    command += [f"--python_out={scratch}", f"--mypy_out={scratch}", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 # our own compiler
     if done.returncode:
         click.echo(done.stderr.strip(), err=True)
         raise CommandError("the protobuf compiler failed; nothing is written", ExitStatus.USAGE)
@@ -87,6 +81,22 @@ def _compile(files: "Sequence[str]", includes: "Sequence[str]", scratch: "Path")
     # What was asked for is what the compiler has written messages for; the others are imports.
     asked = [file.name for file in found if (scratch / path_of(file.name, "_pb2")).exists()]
     return CodeGeneratorRequest(file_to_generate=asked, proto_file=found)
+
+
+def _plugin() -> str:
+    """The plugin that writes the stubs of messages, installed together with the compiler."""
+    import os
+    import shutil
+    import sys
+    from importlib.util import find_spec
+
+    folders = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    plugin = shutil.which("protoc-gen-mypy", path=folders)
+    if plugin is None or find_spec("grpc_tools") is None:
+        raise CommandError(
+            "no protobuf compiler is installed: pip install 'amends[stubs]', or use protoc with --amends_out"
+        )
+    return plugin
 
 
 def _packaged() -> "tuple[Path, Path]":
