@@ -30,7 +30,7 @@ class Inbox:
     def receive(self, db: sqlite3.Connection, event_id: str, saga_id: str, now: float) -> int | None:
         """Remembers that an event has come; returns the number of its row, or None if it came before.
 
-        Has to be the first statement about an event: whoever deals with the same one at the same time waits here.
+        Has to be the first statement about an event: who deals with the same one at the same time waits here.
         """
         cursor = db.execute(queries.RECEIVE, (self.consumer, event_id, saga_id, int(now)))
         return cursor.lastrowid if cursor.rowcount else None
@@ -42,22 +42,46 @@ class Inbox:
         cursor = db.execute(queries.IS_BLOCKED, (self.consumer, saga_id, number))
         return cursor.fetchone() is not None
 
-    def put_aside(
+    def put_off(
         self,
         db: sqlite3.Connection,
         number: int,
         message: Message,
-        *,
-        state: str,
         attempts: int,
         error: str,
-        next_at: float | None,
+        next_at: float,
         now: float,
     ) -> None:
-        """Keeps an event that could not be dealt with, with all that it takes to do it later."""
+        """Keeps an event that is to be tried again."""
+        self._put_aside(db, number, message, ("WAITING", attempts, error, next_at), now)
+
+    def bury(
+        self, db: sqlite3.Connection, number: int, message: Message, attempts: int, error: str, now: float
+    ) -> None:
+        """Keeps an event that is dead."""
+        self._put_aside(db, number, message, ("DEAD", attempts, error, None), now)
+
+    def park(self, db: sqlite3.Connection, number: int, message: Message, now: float) -> None:
+        """Keeps an event behind an earlier one of its saga."""
+        self._put_aside(db, number, message, ("PARKED", 0, "", None), now)
+
+    def _put_aside(
+        self,
+        db: sqlite3.Connection,
+        number: int,
+        message: Message,
+        state: tuple[str, int, str, float | None],
+        now: float,
+    ) -> None:
         headers = json.dumps(dict(message.headers))
-        values = (state, attempts, error, next_at, message.subject, headers, message.data, int(now), number)
-        db.execute(queries.PUT_ASIDE, values)
+        db.execute(queries.PUT_ASIDE, (*state, message.subject, headers, message.data, int(now), number))
+
+    def find(self, db: sqlite3.Connection, event_id: str) -> tuple[int, int]:
+        """Finds an event that came before: the number of its row, and how often it failed."""
+        cursor = db.execute(queries.FIND, (self.consumer, event_id))
+        cursor.row_factory = None
+        found: tuple[int, int] = cursor.fetchone()
+        return found
 
     def waiting(self, db: sqlite3.Connection, number: int) -> Waiting | None:
         """Reads an event that is to be tried again; None if somebody else has done it."""

@@ -1,6 +1,6 @@
 """The outbox: events that are to be published, in the order in which they were committed.
 
-Whoever publishes selects what is unsent, and never "everything after the last": where several transactions may
+Whoever publishes selects what is unsent, and never "everything after the last": where several transactions
 commit at once, a number can come to be visible after a greater one.
 """
 

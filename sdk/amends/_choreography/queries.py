@@ -14,13 +14,18 @@ INSERT INTO amends_inbox (consumer, event_id, saga_id, state, updated_at) VALUES
 ON CONFLICT (consumer, event_id) DO NOTHING
 """
 
-IS_BLOCKED: Final = "SELECT 1 FROM amends_inbox WHERE consumer = ? AND saga_id = ? AND number <> ? AND state <> 'DONE' LIMIT 1"
+IS_BLOCKED: Final = """
+SELECT 1 FROM amends_inbox
+WHERE consumer = ? AND saga_id = ? AND number <> ? AND state <> 'DONE' LIMIT 1
+"""
 
 PUT_ASIDE: Final = """
 UPDATE amends_inbox
 SET state = ?, attempts = ?, error = ?, next_at = ?, subject = ?, headers = ?, data = ?, updated_at = ?
 WHERE number = ?
 """
+
+FIND: Final = "SELECT number, attempts FROM amends_inbox WHERE consumer = ? AND event_id = ?"
 
 FINISH: Final = """
 UPDATE amends_inbox
