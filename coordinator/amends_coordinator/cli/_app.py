@@ -2,7 +2,16 @@
 
 import click
 
-from amends_coordinator.cli import _definitions, _operate, _protos, _serve, _show, _start, _stubs
+from amends_coordinator.cli import (
+    _conformance,
+    _definitions,
+    _operate,
+    _protos,
+    _serve,
+    _show,
+    _start,
+    _stubs,
+)
 from amends_coordinator.cli._guard import GuardedGroup
 from amends_coordinator.cli._options import global_options
 
@@ -34,5 +43,6 @@ for command in (
     _definitions.definitions,
     _protos.protos,
     _stubs.stubs,
+    _conformance.conformance,
 ):
     amends.add_command(command)

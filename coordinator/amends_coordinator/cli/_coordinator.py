@@ -56,18 +56,25 @@ def _channel(options: Options) -> grpc.Channel:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
     ]
+    credentials = read_credentials(options)
+    if credentials is None:
+        return grpc.insecure_channel(target, options=channel_options)
+    return grpc.secure_channel(target, credentials, options=channel_options)
+
+
+def read_credentials(options: Options) -> grpc.ChannelCredentials | None:
+    """Reads the files of --ca, --cert and --key; None is for plain text. Raises CommandError."""
     if options.ca is None:
         if options.cert or options.key:
             raise CommandError("--cert and --key need --ca", ExitStatus.USAGE)
-        return grpc.insecure_channel(target, options=channel_options)
+        return None
     if (options.cert is None) != (options.key is None):
         raise CommandError("--cert and --key need each other", ExitStatus.USAGE)
-    credentials = grpc.ssl_channel_credentials(
+    return grpc.ssl_channel_credentials(
         root_certificates=_pem("--ca", options.ca),
         private_key=_pem("--key", options.key),
         certificate_chain=_pem("--cert", options.cert),
     )
-    return grpc.secure_channel(target, credentials, options=channel_options)
 
 
 def _pem(option: str, path: str | None) -> bytes | None:

@@ -66,13 +66,20 @@ def shared_options(command: C) -> C:
     return _add(command, documented=False)
 
 
+def trust_options(command: C) -> C:
+    """Adds --ca, --cert, --key and --debug, to a command that is told otherwise whom to talk to."""
+    return _add(command, documented=False, without="target")
+
+
 def debug_option(command: C) -> C:
     """Adds --debug alone, to a command that talks to no coordinator."""
     return _debug(command, documented=False)
 
 
-def _add(command: C, *, documented: bool) -> C:
+def _add(command: C, *, documented: bool, without: str = "") -> C:
     for name, metavar, variable, text in reversed(_SHARED):
+        if name == without:
+            continue
         command = click.option(
             f"--{name}",
             metavar=metavar,
