@@ -7,3 +7,7 @@ order of a key whatever is delivered again, at the price that a key is held up b
 What is asked of the server goes over one connection and one inbox (`session`). A connection that breaks is
 never mended: a new one takes its place (`connection`), and nothing that was meant for the old one comes late.
 """
+
+from amends._bus.nats.bus import NatsBus
+
+__all__ = ["NatsBus"]

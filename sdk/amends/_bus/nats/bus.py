@@ -9,7 +9,6 @@ from typing import Final
 from amends._bus.interface import BusUnavailableError, Message, Receipt, Subscription
 from amends._bus.nats.address import read_address
 from amends._bus.nats.connection import Connection
-from amends._bus.nats.consumer import Consumers
 from amends._bus.nats.consuming import NatsSubscription
 from amends._bus.nats.messages import ROOM_BYTES
 from amends._bus.nats.publishing import max_bytes_of, publish
@@ -68,7 +67,7 @@ class NatsBus:
 
     async def subscribe(self, consumer: str, subjects: Collection[str]) -> Subscription:
         """See Bus. While the server is away the consumer is named once it is back."""
-        subscription = NatsSubscription(self._connection, Consumers(self._address, consumer, subjects))
+        subscription = NatsSubscription(self._connection, self._address, consumer, subjects)
         await subscription.start()
         self._subscriptions.append(subscription)
         return subscription

@@ -41,7 +41,9 @@ class Consumers:
     def __init__(self, address: Address, service: str, subjects: Collection[str]) -> None:
         self._address = address
         self._service = service
-        self._subjects = sorted(subject_of(subject) for subject in subjects)
+        self._subjects = {subject_of(subject) for subject in subjects}
+        self._others: set[str] = set()
+        self._is_alone = False
         self._start: int | None = None
         if len(token(service)) > _NAME_LENGTH_MAX:
             raise BusError(f"the name {service!r} is too long for a consumer of NATS: shorten it")
@@ -56,10 +58,13 @@ class Consumers:
         return f"{token(self._service)}-{partition}"
 
     async def ensure(self, line: Line) -> None:
-        """Makes those that are missing, and has all of them filter what the service wants now.
+        """Makes those that are missing, and has all of them send what the service wants.
 
         All begin at the same place, which is the end of the stream when the first of them was made. That one
         is asked for the place ever after, so nothing is left out if making them is interrupted.
+
+        What they were sending is sent on, unless `forgo_others` was called: another version of the service
+        may run beside this one, and what is not sent meanwhile is lost to it.
 
         Raises:
             BusError: one cannot be had as it has to be.
@@ -79,6 +84,10 @@ class Consumers:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
+    def forgo_others(self) -> None:
+        """Has nothing sent from the next `ensure` on but what this version of the service wants."""
+        self._is_alone = True
+
     async def _start_of(self, session: Session) -> int:
         try:
             return await self._found_start(session) or await self._made_start(session)
@@ -93,7 +102,11 @@ class Consumers:
             if error.code != _NO_CONSUMER:
                 raise
             return None
-        self._start = int(info["config"].get("opt_start_seq", 1))
+        config = info["config"]
+        prefix = f"{self._address.prefix}.0."
+        filters = config.get("filter_subjects") or [config.get("filter_subject", "")]
+        self._others = {text.removeprefix(prefix) for text in filters if text.startswith(prefix)}
+        self._start = int(config.get("opt_start_seq", 1))
         return self._start
 
     async def _made_start(self, session: Session) -> int:
@@ -123,6 +136,7 @@ class Consumers:
 
     async def _create(self, session: Session, partition: int, start: int, *, only_new: bool = False) -> None:
         name = self.name(partition)
+        subjects = self._subjects if self._is_alone else self._subjects | self._others
         request: dict[str, Any] = {
             "stream_name": self._address.stream,
             "config": {
@@ -137,7 +151,7 @@ class Consumers:
                 # again is in its place.
                 "max_ack_pending": 1,
                 "filter_subjects": [
-                    f"{self._address.prefix}.{partition}.{subject}" for subject in self._subjects
+                    f"{self._address.prefix}.{partition}.{subject}" for subject in sorted(subjects)
                 ],
             },
         }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
 from nats.aio.msg import Msg
 
 from amends._bus.interface import BusError, BusUnavailableError, Delivery, Settlement, Verdict
+from amends._bus.nats.address import Address
 from amends._bus.nats.connection import Connection
 from amends._bus.nats.consumer import Consumers
 from amends._bus.nats.messages import read_message
@@ -25,13 +26,34 @@ _NANOSECONDS: Final = 1_000_000_000
 _RETRY_S: Final = 1.0
 """Before consumers are looked after again that could not be had."""
 
+_OFFER_PAUSE_S: Final = 1.0
+_OFFERS_MAX: Final = 30
+"""How often a message is offered that this version of the service does not want, before no other is thought to
+run: the server offers it to all processes in turn, and half a minute is long enough for one to start again."""
+
 
 class NatsSubscription:
-    """Takes part in what a service receives."""
+    """Takes part in what a service receives.
 
-    def __init__(self, connection: Connection, consumers: Consumers) -> None:
+    Args:
+        connection: the way to the server.
+        address: names the stream.
+        service: the name that the service's processes share.
+        subjects: what this one wants.
+
+    Raises:
+        BusError: the name is too long.
+        MessageRefusedError: a subject has an empty part.
+    """
+
+    def __init__(
+        self, connection: Connection, address: Address, service: str, subjects: Collection[str]
+    ) -> None:
         self._connection = connection
-        self._consumers = consumers
+        self._service = service
+        self._subjects = frozenset(subjects)
+        self._consumers = Consumers(address, service, subjects)
+        self._requests: Requests | None = None
         self._gathered: dict[int, Delivery] = {}
         self._handed_out: dict[int, Delivery] = {}
         self._arrived = asyncio.Event()
@@ -91,7 +113,7 @@ class NatsSubscription:
     async def _keep_taking(self) -> None:
         while True:
             line = await self._connection.until_there()
-            requests = Requests(line, self._consumers, self._take)
+            requests = self._requests = Requests(line, self._consumers, self._take)
             try:
                 await requests.serve(self._keep_gathered)
             except BusError as error:
@@ -102,13 +124,32 @@ class NatsSubscription:
                 requests.end()
             await asyncio.sleep(_RETRY_S)
 
-    def _take(self, message: Msg) -> None:
+    async def _take(self, message: Msg) -> None:
         sequence, number = delivery_of(message.reply)
-        # One that comes again, because nobody asked for it in time, takes the place of the earlier delivery.
-        self._gathered[sequence] = Delivery(
+        delivery = Delivery(
             message=read_message(message, sequence), sequence=sequence, number=number, handle=message.reply
         )
-        self._arrived.set()
+        if delivery.message.subject in self._subjects:
+            # One that comes again, because it was not kept in time, takes the place of the earlier delivery.
+            self._gathered[sequence] = delivery
+            self._arrived.set()
+        else:
+            await self._pass_on(delivery)
+
+    async def _pass_on(self, delivery: Delivery) -> None:
+        """Leaves a message to another version of the service, or has it sent no more if there is none."""
+        if delivery.number < _OFFERS_MAX:
+            await self._tell(delivery, _nak(_OFFER_PAUSE_S))
+            return
+        _log.warning(
+            "no process of %r wants %s any more: it is not sent to the service from now on",
+            self._service,
+            delivery.message.subject,
+        )
+        await self._tell(delivery, b"+ACK")
+        self._consumers.forgo_others()
+        if self._requests:
+            self._requests.look_after_consumers()
 
     async def _keep_gathered(self) -> None:
         """Keeps what has come and nobody has asked for yet."""
@@ -119,9 +160,11 @@ def _word_for(settlement: Settlement) -> bytes:
     match settlement.verdict:
         case Verdict.ACK:
             return b"+ACK"
-        case Verdict.NAK if settlement.delay > 0:
-            return b"-NAK " + json.dumps({"delay": int(settlement.delay * _NANOSECONDS)}).encode()
         case Verdict.NAK:
-            return b"-NAK"
+            return _nak(settlement.delay)
         case Verdict.TERMINATE:
             return b"+TERM"
+
+
+def _nak(delay: float) -> bytes:
+    return b"-NAK " + json.dumps({"delay": int(delay * _NANOSECONDS)}).encode() if delay > 0 else b"-NAK"

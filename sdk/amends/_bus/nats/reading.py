@@ -128,7 +128,7 @@ class _Reader:
             reply=self._session.inbox(f"{self._name}.{self._requests}"),
         )
 
-    def _receive(self, message: Msg) -> None:
+    async def _receive(self, message: Msg) -> None:
         if is_delivery(message):
             sequence, _ = delivery_of(message.reply)
             self._received.append((sequence, read_message(message, sequence)))

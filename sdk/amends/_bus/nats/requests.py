@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from nats.aio.msg import Msg
@@ -102,22 +103,25 @@ class Requests:
                 await each_time()
             self._wake.clear()
 
+    def look_after_consumers(self) -> None:
+        """Has `Consumers.ensure` called soon."""
+        self._broken = True
+        self._wake.set()
+
     def end(self) -> None:
         """Takes no more."""
         for partition in range(len(self._requests)):
             self._line.session.forget(self._consumers.name(partition))
 
     def _listen(self, partition: int) -> None:
-        self._line.session.receive_from(
-            self._consumers.name(partition), lambda message: self._receive(partition, message)
-        )
+        self._line.session.receive_from(self._consumers.name(partition), partial(self._receive, partition))
         self._due.add(partition)
 
-    def _receive(self, partition: int, message: Msg) -> None:
+    async def _receive(self, partition: int, message: Msg) -> None:
         request = self._requests[partition]
         if is_delivery(message):
             request.left -= 1
-            self._take(message)
+            await self._take(message)
             if request.left <= 0:
                 self._call_for(partition)
         elif not message.subject.endswith(f".{request.number}"):

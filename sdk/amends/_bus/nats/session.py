@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import nats.errors
@@ -32,7 +32,7 @@ _PENDING_BYTES: Final = 8 * 1024 * 1024
 _ACK_PREFIX: Final = "$JS.ACK."
 NO_RESPONDERS: Final = "503"
 
-Receive = Callable[[Msg], None]
+Receive = Callable[[Msg], Awaitable[None]]
 """Takes what a consumer sends: messages, and words about its requests."""
 
 
@@ -142,7 +142,7 @@ class Session:
         return f"{self._inbox}.{name}"
 
     def receive_from(self, consumer: str, receive: Receive) -> None:
-        """Hands on what a consumer sends. There is one receiver for each."""
+        """Hands on what a consumer sends. There is one receiver for each, which must not wait for answers."""
         self._receivers[consumer] = receive
 
     def forget(self, consumer: str) -> None:
@@ -166,7 +166,7 @@ class Session:
             if not answer.done():
                 answer.set_result(message)
         elif receive := self._receivers.get(name):
-            receive(message)
+            await receive(message)
 
     def _give_up(self, lost: asyncio.Future[None]) -> None:
         for answer in self._answers.values():
