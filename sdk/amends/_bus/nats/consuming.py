@@ -28,8 +28,8 @@ _RETRY_S: Final = 1.0
 
 _OFFER_PAUSE_S: Final = 1.0
 _OFFERS_MAX: Final = 30
-"""How often a message is offered that this version of the service does not want, before no other is thought to
-run: the server offers it to all processes in turn, and half a minute is long enough for one to start again."""
+"""How often a message is offered that this version of the service does not want, before no other is thought
+to run: the server offers it to all processes in turn, and half a minute is enough for one to start again."""
 
 
 class NatsSubscription:
@@ -65,6 +65,8 @@ class NatsSubscription:
         Raises:
             BusError: the consumers cannot be had as they have to be.
         """
+        if not self._subjects:
+            return  # a consumer that filters nothing would be sent everything
         # Those that can be made now are there when this returns: what is published from then on is received.
         with suppress(BusUnavailableError):
             await self._consumers.ensure(self._connection.line())
