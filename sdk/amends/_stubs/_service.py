@@ -60,6 +60,8 @@ class ServiceReader:
         options = method.options.Extensions[options_pb2.action]
         self._check_unary(method, "an action")
         given, result = self._type(method, method.input_type), self._type(method, method.output_type)
+        self._check_name(method, given)
+        self._check_name(method, result)
         self._check_policies(method, options)
         undoing = self._compensation(method, options) if options.compensate else None
         if undoing is not None and given is not None and result is not None:
@@ -88,9 +90,11 @@ class ServiceReader:
         found = self._types.get(name)
         if found is None:
             self._find(method, f"{name} is in none of the files that came along")
-        elif not names.can_be_imported(f"{found.module}.{found.name}"):
-            self._find(method, f"no Python program can name {found.module}.{found.name}")
         return found
+
+    def _check_name(self, method: MethodDescriptorProto, message: MessageType | None) -> None:
+        if message is not None and not names.can_be_imported(f"{message.module}.{message.name}"):
+            self._find(method, f"no Python program can name {message.module}.{message.name}")
 
     def _check_policies(self, method: MethodDescriptorProto, options: options_pb2.ActionOptions) -> None:
         timeout = fields.from_duration(options, "timeout")
