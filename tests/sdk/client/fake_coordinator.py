@@ -262,6 +262,7 @@ class FakeCoordinator(coordinator_pb2_grpc.CoordinatorServicer):
                 saga_pb2.StepRun(step=step.name, state=saga_pb2.StepRun.WAITING) for step in definition.steps
             ],
             input=request.input,
+            step_inputs=request.step_inputs,
             labels=request.labels,
             traceparent=request.traceparent,
         )
