@@ -107,7 +107,7 @@ class Reaction(Generic[EventT, ResultT]):
         return choreography_pb2.ReactionDescription(
             step=self.name,
             on=self.on,
-            kind=saga_pb2.Step.Kind.Value(self.kind),
+            kind=saga_pb2.Step.Kind.Value(self.kind.upper()),
             effect_free=self.effect_free,
             emits=sorted(self.emits),
             fails_as=self.fails_as,

@@ -73,12 +73,11 @@ def begin_processing(
     return trace.set_span_in_context(span, parent), span
 
 
-def end_processing(span: trace.Span, disposition: str, error: str = "") -> None:
+def end_processing(span: trace.Span | None, outcome: str) -> None:
     """Ends it, and says what came of the event."""
-    span.set_attribute("saga.outcome", disposition)
-    if error:
-        span.set_status(trace.StatusCode.ERROR, error)
-    span.end()
+    if span is not None:
+        span.set_attribute("saga.outcome", outcome)
+        span.end()
 
 
 def _of_saga(saga_id: str, step: str) -> dict[str, str]:

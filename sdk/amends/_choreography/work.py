@@ -49,9 +49,7 @@ Steps: TypeAlias = Generator[Work, Answer, Any]
 class SteppedJob:
     """A job in a shared transaction, made of what a generator does between handlers."""
 
-    __slots__ = ("_fields", "_steps", "_trace", "answer", "on_answer")
-
-    is_part = True  # what it works on was bounded where it came in
+    __slots__ = ("_fields", "_steps", "_trace", "answer", "is_part", "on_answer")
 
     def __init__(
         self,
@@ -59,7 +57,19 @@ class SteppedJob:
         on_answer: Callable[[Any], None],
         fields: dict[str, object],
         trace: TraceContext | None,
+        *,
+        is_part: bool = True,
     ) -> None:
+        """Makes a job.
+
+        Args:
+            steps: what is done; given the ledger.
+            on_answer: called with what it returns.
+            fields: the saga's context for a log record.
+            trace: the trace context that handlers run in; None where nothing is traced.
+            is_part: whether it is let in although there is no room: what it works on was bounded before.
+        """
+        self.is_part = is_part
         self._steps = steps
         self._fields = fields
         self._trace = trace
@@ -87,6 +97,37 @@ class SteppedJob:
                     answer = await fence.run(partial(_run_in_thread, work=work))
                 work = await fence.run(partial(_advance, steps=steps, answer=answer))
         return work
+
+    def log_fields(self) -> dict[str, object]:
+        """The saga's context for a log record. Never the payload."""
+        return self._fields
+
+
+class PlainJob:
+    """A job in a shared transaction that runs no handler."""
+
+    __slots__ = ("_fields", "_work", "answer", "on_answer")
+
+    is_part = True
+
+    def __init__(
+        self,
+        work: Callable[[Ledger], Any],
+        on_answer: Callable[[Any], None],
+        fields: dict[str, object],
+    ) -> None:
+        self._work = work
+        self._fields = fields
+        self.on_answer = on_answer
+        self.answer: Any = None
+
+    def perform(self, ledger: Ledger) -> Any:
+        """Does it."""
+        return self._work(ledger)
+
+    async def perform_async(self, fence: Fence) -> Any:
+        """Does it from the event loop."""
+        return await fence.run(self._work)
 
     def log_fields(self) -> dict[str, object]:
         """The saga's context for a log record. Never the payload."""

@@ -1,0 +1,196 @@
+"""Takes events from a bus, has each dealt with in a transaction, and tells the bus once that is durable.
+
+Commit comes before the acknowledgement, always: what is lost in between comes again, and the inbox knows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+from amends._bus.interface import (
+    Bus,
+    BusUnavailableError,
+    Delivery,
+    Settlement,
+    Subscription,
+    Verdict,
+)
+from amends._choreography import metrics, tracing
+from amends._choreography.cloudevent import reference_of, saga_id_of
+from amends._choreography.reacting import Disposition, Reactor
+from amends._choreography.work import PlainJob, SteppedJob
+from amends._transactions.gatherer import Gatherer
+from amends.errors import Fault
+
+IN_FLIGHT_MAX: Final = 512
+"""Events that this process may have at a time: two transactions, one being committed and one to follow."""
+
+KEEP_S: Final = 10.0
+"""How often a bus is told that events are still being worked on: a third of the time it waits for that."""
+
+NAK_DELAY_S: Final = 1.0
+"""How long to leave an event with the bus when the database takes nothing at all."""
+
+SUBSCRIBE_RETRY_S: Final = 1.0
+"""How long to wait for a bus that is away, before the consumer is asked for again."""
+
+_log = logging.getLogger("amends.choreography")
+
+
+class Consumer:
+    """Owns what this process has taken from the bus and not settled yet."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        reactor: Reactor,
+        gatherer: Gatherer,
+        *,
+        in_thread: bool,
+        on_disposition: Callable[[Disposition], None],
+    ) -> None:
+        """Makes a consumer.
+
+        Args:
+            bus: where events come from.
+            reactor: what they mean.
+            gatherer: makes transactions.
+            in_thread: whether every handler of the service is plain.
+            on_disposition: told of each event that is dealt with.
+        """
+        self._bus = bus
+        self._reactor = reactor
+        self._gatherer = gatherer
+        self._in_thread = in_thread
+        self._on_disposition = on_disposition
+        self._in_flight: dict[int, Delivery] = {}
+        self._settlements: list[Settlement] = []
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Consumes until `stop` is called, then returns when everything taken in is settled.
+
+        Raises:
+            BusError: the bus is there and gives no such consumer.
+        """
+        subscription = await self._subscribe()
+        if subscription is None:
+            return
+        helpers = [
+            asyncio.create_task(self._settle_for_ever(subscription), name="amends settling"),
+            asyncio.create_task(self._keep_for_ever(subscription), name="amends keeping"),
+        ]
+        try:
+            await self._fetch_until_stopped(subscription)
+            await self._until(lambda: not self._in_flight)
+            await subscription.settle(self._taken_settlements())
+        finally:
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await subscription.close()
+
+    def stop(self) -> None:
+        """Takes nothing more."""
+        self._stopping.set()
+
+    async def _subscribe(self) -> Subscription | None:
+        while not self._stopping.is_set():
+            try:
+                return await self._bus.subscribe(self._reactor.service, self._reactor.families)
+            except BusUnavailableError as error:
+                _log.debug("no events yet: %s", error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), SUBSCRIBE_RETRY_S)
+        return None
+
+    async def _fetch_until_stopped(self, subscription: Subscription) -> None:
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            while not self._stopping.is_set():
+                await self._until(lambda: len(self._in_flight) < IN_FLIGHT_MAX or self._stopping.is_set())
+                room = IN_FLIGHT_MAX - len(self._in_flight)
+                fetch = asyncio.ensure_future(subscription.fetch(min(room, IN_FLIGHT_MAX // 2)))
+                await asyncio.wait([fetch, stopped], return_when=asyncio.FIRST_COMPLETED)
+                if not fetch.done():
+                    fetch.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await fetch
+                    return
+                self._take(fetch.result())
+        finally:
+            stopped.cancel()
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
+        jobs = []
+        for delivery in deliveries:
+            self._in_flight[id(delivery)] = delivery
+            message = delivery.message
+            saga_id = saga_id_of(message.headers)
+            span = tracing.begin_processing(
+                message.subject, self._reactor.service, saga_id, message.headers.get("traceparent", "")
+            )
+            job = SteppedJob(
+                partial(self._reactor.receive, message=message),
+                partial(self._answered, delivery, None if span is None else span[1]),
+                {"service": self._reactor.service, "saga_id": saga_id, "event": reference_of(message)},
+                None if span is None else span[0],
+            )
+            jobs.append(job)
+        self._gatherer.submit(jobs, in_thread=self._in_thread)
+
+    def _answered(self, delivery: Delivery, span: Any, answer: Disposition | Fault) -> None:
+        if isinstance(answer, Fault) and answer.reason == "TRANSACTION_LOST":
+            # Nothing of it is stored, not even that it came; what broke once would break every time.
+            job = PlainJob(
+                partial(
+                    self._reactor.put_aside, message=delivery.message, error="a handler broke the transaction"
+                ),
+                partial(self._answered, delivery, span),
+                {"service": self._reactor.service},
+            )
+            self._gatherer.submit([job], in_thread=True)
+            return
+        del self._in_flight[id(delivery)]
+        disposition = answer if isinstance(answer, Disposition) else None
+        tracing.end_processing(span, "unknown" if disposition is None else disposition.value)
+        metrics.consumed(self._reactor.service, disposition)
+        self._settlements.append(_settlement(delivery, disposition))
+        self._changed.set()
+        if disposition is not None:
+            self._on_disposition(disposition)
+
+    def _taken_settlements(self) -> list[Settlement]:
+        taken, self._settlements = self._settlements, []
+        return taken
+
+    async def _settle_for_ever(self, subscription: Subscription) -> None:
+        while True:
+            await self._until(lambda: bool(self._settlements))
+            await subscription.settle(self._taken_settlements())
+
+    async def _keep_for_ever(self, subscription: Subscription) -> None:
+        while True:
+            await asyncio.sleep(KEEP_S)
+            if self._in_flight:
+                await subscription.keep(list(self._in_flight.values()))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Waits until something holds that changes only where `_changed` is set."""
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+def _settlement(delivery: Delivery, disposition: Disposition | None) -> Settlement:
+    if disposition is None:
+        return Settlement(delivery=delivery, verdict=Verdict.NAK, delay=NAK_DELAY_S)
+    if disposition is Disposition.DEAD:
+        return Settlement(delivery=delivery, verdict=Verdict.TERMINATE)
+    return Settlement(delivery=delivery, verdict=Verdict.ACK)

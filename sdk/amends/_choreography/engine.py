@@ -1,0 +1,192 @@
+"""What runs while a service is open: its database, its bus, and every task around them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from google.protobuf import any_pb2
+
+from amends._bus.interface import Bus, Message
+from amends._choreography import queries
+from amends._choreography.consuming import Consumer
+from amends._choreography.entering import Begun, enter
+from amends._choreography.membership import Membership
+from amends._choreography.reacting import Disposition, Reactor, connection_of
+from amends._choreography.reaction import Reaction
+from amends._choreography.relay import Relay
+from amends._choreography.retrying import Retrier
+from amends._choreography.sweeping import sweep_for_ever
+from amends._choreography.work import SteppedJob
+from amends._fence import Fence, Ledger
+from amends._ids import new_saga_id
+from amends._transactions.gatherer import Gatherer, resolver
+from amends.errors import Fault, StartError
+
+RETENTION_MARGIN_S: Final = 7 * 24 * 3600.0
+"""How much longer inbox and fence have to remember than the bus keeps events: the days in which a saga may go
+on, and a dead letter may be replayed."""
+
+_log = logging.getLogger("amends.choreography")
+
+
+class Engine:
+    """Owns an open database and the tasks that work on it; with a bus, those that consume and publish too."""
+
+    def __init__(
+        self,
+        fence: Fence,
+        reactor: Reactor,
+        reactions: Iterable[Reaction[Any, Any]],
+        retention: timedelta,
+    ) -> None:
+        handlers = [
+            handler
+            for each in reactions
+            for handler in (each.handler, *(undoing.handler for undoing in each.compensations.values()))
+        ]
+        self._in_thread = not any(handler.is_async for handler in handlers)
+        self._fence = fence
+        self._reactor = reactor
+        self._retention = retention
+        self._gatherer = Gatherer(fence)
+        self._retrier = Retrier(
+            reactor, self._gatherer, in_thread=self._in_thread, on_disposition=self._dealt_with
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._consumer: Consumer | None = None
+        self._consuming: asyncio.Task[None] | None = None
+        self._relay: Relay | None = None
+        self._bus: Bus | None = None
+
+    async def join(self, bus: Bus, membership: Membership, *, relays: bool) -> None:
+        """Begins to consume and to publish.
+
+        Raises:
+            BusError: the bus is there and cannot be used, or another service has the name.
+        """
+        await bus.open()
+        self._bus = bus
+        if bus.retention + RETENTION_MARGIN_S > self._retention.total_seconds():
+            raise StartError(
+                f"retention is {self._retention}, and the bus may deliver an event again after "
+                f"{timedelta(seconds=bus.retention)}: set it to at least "
+                f"{timedelta(seconds=bus.retention + RETENTION_MARGIN_S)}, or an event has its effect twice"
+            )
+        await membership.begin(bus, await self._gatherer.between_batches(self._service_id))
+        self._consumer = Consumer(
+            bus,
+            self._reactor,
+            self._gatherer,
+            in_thread=self._in_thread,
+            on_disposition=self._dealt_with,
+        )
+        if relays:
+            self._relay = Relay(bus, self._gatherer.between_batches)
+            self._start(self._relay.run(), "relay")
+        self._start(membership.run(bus), "membership")
+        self._start(self._retrier.run(), "retrier")
+        self._start(sweep_for_ever(self._gatherer, self._retention), "sweeper")
+        self._consuming = asyncio.create_task(self._consumer.run(), name="amends consumer")
+
+    async def begin(self, entry: Reaction[Any, Any], payload: any_pb2.Any, saga_id: str | None) -> Begun:
+        """Begins a saga. Raises what the entry raises."""
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        chosen = saga_id or new_saga_id()
+        steps = partial(enter, reactor=self._reactor, entry=entry, saga_id=chosen, payload=payload)
+        fields: dict[str, object] = {"service": self._reactor.service, "saga_id": chosen}
+        job = SteppedJob(steps, resolver(waiter), fields, None, is_part=False)
+        self._gatherer.submit([job], in_thread=self._in_thread)
+        answer = await waiter
+        if isinstance(answer, BaseException):
+            raise answer
+        self._wake_relay()
+        begun: Begun = answer
+        return begun
+
+    async def handle(self, message: Message) -> Disposition:
+        """Deals with one event, as if a bus had delivered it."""
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        steps = partial(self._reactor.receive, message=message)
+        job = SteppedJob(steps, resolver(waiter), {"service": self._reactor.service}, None)
+        self._gatherer.submit([job], in_thread=self._in_thread)
+        answer: Disposition | Fault = await waiter
+        if isinstance(answer, Fault):
+            raise answer
+        return answer
+
+    async def ended(self) -> None:
+        """Waits until something ends that should not, and raises why; or until `close`."""
+        tasks = [task for task in (*self._tasks, self._consuming) if task is not None]
+        broken = asyncio.ensure_future(self._gatherer.ended())
+        done, _ = await asyncio.wait([*tasks, broken], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+
+    async def close(self, grace: float) -> None:
+        """Finishes what was taken in, for at most `grace` seconds; what is not finished comes again."""
+        end = time.monotonic() + grace
+        await self._stop_consuming(grace)
+        for task in self._tasks:
+            task.cancel()
+        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                _log.error("a task of the service had failed", exc_info=result)
+        if self._relay is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.1, end - time.monotonic())):
+                    while await self._relay.publish_some():
+                        pass
+            await self._relay.close()
+        await self._gatherer.close()
+        if self._bus is not None:
+            await self._bus.close()
+        await self._fence.close()
+
+    async def run(self, work: Any) -> Any:
+        """Applies work to the database while no transaction is open."""
+        return await self._gatherer.between_batches(work)
+
+    async def _stop_consuming(self, grace: float) -> None:
+        if self._consumer is None or self._consuming is None:
+            return
+        self._consumer.stop()
+        done, _ = await asyncio.wait([self._consuming], timeout=grace)
+        if not done:
+            self._consuming.cancel()
+        with suppress(asyncio.CancelledError):
+            try:
+                await self._consuming
+            except Exception:
+                _log.exception("the consumer had failed")
+
+    def _start(self, work: Any, name: str) -> None:
+        self._tasks.append(asyncio.create_task(work, name=f"amends {name}"))
+
+    def _dealt_with(self, disposition: Disposition) -> None:
+        if disposition in (Disposition.DONE, Disposition.DEAD):
+            self._wake_relay()
+        if disposition is not Disposition.DUPLICATE:
+            self._retrier.wake()
+
+    def _wake_relay(self) -> None:
+        if self._relay is not None:
+            self._relay.wake()
+
+    def _service_id(self, ledger: Ledger) -> str:
+        db = connection_of(ledger)
+        try:
+            ledger.begin()
+            db.execute(queries.ADD_SERVICE, (self._reactor.service, new_saga_id()))
+            ledger.commit()
+        except BaseException:
+            ledger.rollback()
+            raise
+        found: str = db.execute(queries.GET_SERVICE, (self._reactor.service,)).fetchone()[0]
+        return found

@@ -1,0 +1,116 @@
+"""Deals again with events that failed, when their time has come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+from amends._choreography.reacting import Disposition, Reactor, connection_of
+from amends._choreography.work import SteppedJob
+from amends._definition import Retry
+from amends._fence import Ledger
+from amends._transactions.gatherer import Gatherer, resolver
+
+DUE_MAX: Final = 100
+"""Events that are tried again together: few, so that new ones get their turn."""
+
+POLL_S: Final = 5.0
+"""How often to look, at least: another process of the service may have put something aside."""
+
+ATTEMPTS_MAX: Final = 20
+INITIAL_BACKOFF_S: Final = 0.1
+BACKOFF_MULTIPLIER: Final = 2.0
+MAX_BACKOFF_S: Final = 30.0
+"""What a policy leaves out. Together they ride out an outage of some three minutes, on average."""
+
+_log = logging.getLogger("amends.choreography")
+
+
+class Retrier:
+    """Owns the times at which something is due."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        gatherer: Gatherer,
+        *,
+        in_thread: bool,
+        on_disposition: Callable[[Disposition], None],
+    ) -> None:
+        self._reactor = reactor
+        self._gatherer = gatherer
+        self._in_thread = in_thread
+        self._on_disposition = on_disposition
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Says that something may have come to be due."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Retries until cancelled."""
+        while True:
+            self._woken.clear()
+            wait = POLL_S
+            try:
+                numbers, next_at = await self._gatherer.between_batches(self._look)
+            except sqlite3.Error as error:
+                _log.warning("events that wait cannot be read, next try in %g s: %s", POLL_S, error)
+            else:
+                if numbers:
+                    await self._retry(numbers)
+                    continue
+                wait = POLL_S if next_at is None else min(POLL_S, max(0.0, next_at - time.time()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), wait)
+
+    def _look(self, ledger: Ledger) -> tuple[list[tuple[int, str]], float | None]:
+        db = connection_of(ledger)
+        return self._reactor.inbox.due(db, time.time(), DUE_MAX), self._reactor.inbox.next_due(db)
+
+    async def _retry(self, due: list[tuple[int, str]]) -> None:
+        loop = asyncio.get_running_loop()
+        waiters: list[asyncio.Future[Any]] = []
+        jobs = []
+        for number, saga_id in due:
+            waiter: asyncio.Future[Any] = loop.create_future()
+            fields: dict[str, object] = {"service": self._reactor.service, "saga_id": saga_id}
+            steps = partial(self._reactor.retry, number=number)
+            jobs.append(SteppedJob(steps, resolver(waiter), fields, None))
+            waiters.append(waiter)
+        self._gatherer.submit(jobs, in_thread=self._in_thread)
+        answers = await asyncio.gather(*waiters)
+        for answer in answers:
+            if isinstance(answer, Disposition):
+                self._on_disposition(answer)
+        if not any(isinstance(answer, Disposition) for answer in answers):
+            await asyncio.sleep(1.0)  # the database takes nothing at the moment
+
+
+def backoff_of(
+    retry: Retry, chance: Callable[[float, float], float] = random.uniform
+) -> Callable[[int], float | None]:
+    """Makes what says how many seconds to wait after so many failures, with full jitter; None to give up."""
+    attempts_max = retry.max_attempts or ATTEMPTS_MAX
+    initial = INITIAL_BACKOFF_S if retry.initial_backoff is None else retry.initial_backoff
+    multiplier = retry.backoff_multiplier or BACKOFF_MULTIPLIER
+    greatest = max(initial, MAX_BACKOFF_S) if retry.max_backoff is None else retry.max_backoff
+
+    def backoff(failures: int) -> float | None:
+        if failures >= attempts_max:
+            return None
+        exponent = min(failures - 1, 1_000)  # a float overflows beyond
+        try:
+            bound = min(greatest, initial * multiplier**exponent)
+        except OverflowError:
+            bound = greatest
+        return chance(0.0, bound)
+
+    return backoff
