@@ -8,7 +8,7 @@ a call was made for.
 Ground rules. To whom it calls the kit is a coordinator: it repeats what is pending or unknown, and reads
 statuses by the coordinator's own table. It believes nothing but answers and, where it is told how to count
 them, effects. What it cannot see it shows as skipped. A row that builds on another one is skipped where that
-one has not passed, so that one mistake is one failure.
+one failed, so that one mistake is one failure.
 """
 
 from amends_coordinator.conformance.commands import EffectsCommand, RestartCommand

@@ -39,6 +39,8 @@ class Answer:
     """The reason for programs: of a rejection, a refusal, or the ErrorInfo of a status."""
     retry_after: float = 0.0
     """The seconds after which the participant wants to be asked again; 0 where it does not say."""
+    is_broken: bool = False
+    """Whether it is nothing that the contract knows; a coordinator reads it as unknown."""
     flaw: str = ""
     """What is wrong with the details of the status; empty where nothing is."""
 
@@ -55,7 +57,7 @@ class Answer:
     @property
     def is_unknown(self) -> bool:
         """Whether it is a status that leaves open what happened, so that the call has to be repeated."""
-        return self.response is None and self.code not in DEFINITE
+        return self.response is None and self.code not in DEFINITE and not self.is_broken
 
     @property
     def result(self) -> any_pb2.Any | None:
@@ -79,7 +81,7 @@ class Answer:
 def from_response(call: str, response: Response | None) -> Answer:
     """Reads a response; None is how grpc.aio hands over what it cannot decode."""
     if response is None:
-        return Answer(call=call, code=Code.DATA_LOSS, words="bytes that are no response of this RPC")
+        return _broken(call, "bytes that are no response of this RPC")
     reason, retry_after = "", 0.0
     which = response.WhichOneof("outcome")
     if which in ("rejected", "refused"):
@@ -105,8 +107,12 @@ def from_reply(call: str, reply: pb.ExchangeResponse.Reply) -> Answer:
         return _from_status(call, reply.error, "")
     expected = "try_response" if call == "Try" else "compensate_response"
     if which != expected:
-        return Answer(call=call, code=Code.DATA_LOSS, words=f"a reply with {which or 'nothing'} in it")
+        return _broken(call, f"a reply with {which or 'nothing'} in it")
     return from_response(call, getattr(reply, expected))
+
+
+def _broken(call: str, what: str) -> Answer:
+    return Answer(call=call, code=Code.DATA_LOSS, words=what, is_broken=True)
 
 
 def _from_status(call: str, status: status_pb2.Status, flaw: str) -> Answer:

@@ -20,8 +20,8 @@ ATTEMPTS_MAX: Final = 5
 PATIENCE: Final = 30.0
 """Seconds for one request to be decided, waits included: what is pending longer is no input for this kit."""
 
-_PAUSE: Final = 0.1
-"""Seconds before a call is repeated where the participant does not say how long to wait."""
+PAUSE: Final = 0.1
+"""Seconds before a call is repeated, where the participant wants no longer wait."""
 
 
 class Case:
@@ -116,7 +116,7 @@ class Case:
         now = asyncio.get_running_loop().time
         end, attempts = now() + PATIENCE, 1
         while answer.outcome == "pending" or (answer.is_unknown and attempts < ATTEMPTS_MAX):
-            wait = max(answer.retry_after, _PAUSE)
+            wait = max(answer.retry_after, PAUSE)
             if now() + wait > end:
                 break
             await asyncio.sleep(wait)

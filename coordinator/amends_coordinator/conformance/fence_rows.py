@@ -131,12 +131,6 @@ FENCE_ROWS: Final = (
         inputs=("rejected",),
     ),
     Row(
-        name="try-failing",
-        what="a Try that fails is repeated, and leaves no effect and no answer behind",
-        check=_try_failing,
-        inputs=("failing",),
-    ),
-    Row(
         name="repeat-succeeded",
         what="a repeated Try is answered as the first one, with no second effect",
         check=_repeat_succeeded,
@@ -210,6 +204,13 @@ FENCE_ROWS: Final = (
         what="a Try whose Compensate came first is rejected with ALREADY_COMPENSATED, and has no effect",
         check=_late_tombstone,
         after=("compensate-none",),
+    ),
+    Row(
+        name="try-failing",
+        what="a Try that fails is repeated, and leaves no effect and no answer behind",
+        check=_try_failing,
+        after=("compensate-none",),
+        inputs=("failing",),
     ),
     Row(
         name="try-pending",

@@ -51,6 +51,9 @@ class _Certificate:
         self._unary = Unary(self._stub)
         self._exchange = Exchange(self._stub)
         self._ways: Mapping[str, Way] = {way.name: way for way in (self._unary, self._exchange)}
+        self._failed: set[tuple[str, str]] = (
+            set()
+        )  # rows by the way they failed, with those that build on them
         self.results: list[Result] = []
 
     async def close(self) -> None:
@@ -150,11 +153,11 @@ class _Certificate:
 
     def _missing(self, row: Line, over: str) -> str:
         """Says why a row cannot be checked; empty if it can."""
-        passed = {
-            result.row for result in self.results if result.over == over and result.verdict is Verdict.PASSED
-        }
-        unmet = [name for name in row.after if name not in passed]
-        return row.lacks(self._subject) or (f"says nothing unless {unmet[0]} passes" if unmet else "")
+        for name in row.after:
+            if (name, over) in self._failed:
+                self._failed.add((row.name, over))
+                return f"says nothing until {name} passes"
+        return row.lacks(self._subject)
 
     def _skip(self, row: Line, over: str, why: str) -> None:
         result = Result(row=row.name, over=over, what=row.what, verdict=Verdict.SKIPPED, why=why)
@@ -163,5 +166,7 @@ class _Certificate:
     def _add(self, row: Line, over: str, why: str, *, passed_over: str = "") -> None:
         """Adds a row that failed for a reason, or passed without one."""
         verdict = Verdict.FAILED if why else Verdict.PASSED
+        if why:
+            self._failed.add((row.name, over))
         result = Result(row=row.name, over=over, what=row.what, verdict=verdict, why=why or passed_over)
         self.results.append(result)

@@ -49,8 +49,11 @@ async def _tombstone(case: Case) -> Steps:
 
 async def _under_way(case: Case) -> Steps:
     calls = asyncio.create_task(_until_killed(case))
-    yield
-    last, answer = await calls
+    try:
+        yield
+        last, answer = await calls
+    finally:
+        calls.cancel()  # where the restart failed, nobody waits for it
     if answer.call == "Try":
         first = expect.succeeded(await last.tried())
         await last.effects(1)

@@ -24,7 +24,7 @@ class Line:
     what: str
     """Says in words of the contract what holds."""
     after: tuple[str, ...] = ()
-    """Rows that this one builds on: unless they passed, it says nothing new and is skipped."""
+    """Rows that this one builds on: where one of them failed, it would say nothing new and is skipped."""
     inputs: tuple[str, ...] = ()
     """The inputs it needs beside the one that succeeds, by their names in Inputs."""
 

@@ -86,7 +86,7 @@ async def _batch(case: Case) -> None:
     assert isinstance(way, Exchange), "the row is for this way alone"
     requests: list[Request] = [case.a_try(action=_NO_ACTION), case.a_try(), case.a_compensate(step="first")]
     requests += [case.sibling().a_compensate() for _ in range(AT_ONCE)]
-    unknown, tried, *compensated = await way.send(requests)
+    unknown, tried, *compensated = await case.decided(requests)
     expect.status(unknown, Code.UNIMPLEMENTED)
     expect.succeeded(tried)
     for answer in compensated:
@@ -136,7 +136,14 @@ RULE_ROWS: Final = (
         name="both-at-once",
         what=f"{AT_ONCE // 2} Try and {AT_ONCE // 2} Compensate calls of one step at once leave no effect",
         check=_both_at_once,
-        after=("repeat-succeeded", "compensate-compensated", "late-compensated", "late-tombstone"),
+        after=(
+            "repeat-succeeded",
+            "compensate-unlearned",
+            "compensate-compensated",
+            "compensate-tombstone",
+            "late-compensated",
+            "late-tombstone",
+        ),
     ),
 )
 """What holds either way."""

@@ -61,6 +61,7 @@ class Exchange:
         self._stub = stub
         self._stream: Any = None
         self._reader: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
         self._number = 0
         self._waiting: dict[int, asyncio.Future[pb.ExchangeResponse.Reply]] = {}
         self._ended: grpc.StatusCode | None = None
@@ -88,8 +89,10 @@ class Exchange:
                 call.compensate_request.CopyFrom(request)
             reply = self._waiting[self._number] = loop.create_future()
             replies.append(reply)
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader tells how a stream ended
-            await stream.write(message)
+        # A stream takes one message at a time; how it ended, the reader tells.
+        async with self._writing:
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await stream.write(message)
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
                 arrived = await asyncio.gather(*replies)
