@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from amends._bus.opening import bus_at
 from amends.errors import StartError
 from amends.v1 import coordinator_pb2, coordinator_pb2_grpc
 from amends_coordinator.api.limits import MAX_MESSAGE
@@ -25,9 +26,11 @@ from amends_coordinator.runtime.metrics import Metrics
 from amends_coordinator.runtime.registry import Registry
 from amends_coordinator.runtime.runtime import Runtime
 from amends_coordinator.settings import ParticipantSettings, Settings
-from amends_coordinator.store import open_store
+from amends_coordinator.store import SqliteStore, open_store
+from amends_coordinator.store.interface import Store
 from amends_coordinator.telemetry import MetricsServer, configure_logs, serve_metrics, tracer_provider
 from amends_coordinator.timers import Timers
+from amends_coordinator.tracker.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +77,15 @@ class _Daemon:
     """The parts of a running daemon."""
 
     def __init__(
-        self, runtime: Runtime, keeper: Keeper, server: grpc.aio.Server, health: HealthServicer
+        self,
+        runtime: Runtime,
+        keeper: Keeper,
+        tracker: Tracker | None,
+        server: grpc.aio.Server,
+        health: HealthServicer,
     ) -> None:
         self._runtime = runtime
+        self._tracker = tracker
         self._keeper = keeper
         self._server = server
         self._health = health
@@ -86,6 +95,8 @@ class _Daemon:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._runtime.journal.run())
             tasks.create_task(self._keeper.run())
+            if self._tracker is not None:
+                tasks.create_task(self._tracker.run())
 
     async def stop(self) -> None:
         """Lets what is under way come to rest, each part within its bound."""
@@ -134,11 +145,34 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> _Daemon:
     registry = Registry(store, admission, timers)
     starter = Starter(runtime, admission, registry, spans)
     stack.push_async_callback(starter.close)
-    server, health = await _serve_api(settings, CoordinatorService(runtime, registry, starter), spans)
+    tracker = await _tracker(settings, store, timers, metrics, stack)
+    service = CoordinatorService(runtime, registry, starter, tracker)
+    server, health = await _serve_api(settings, service, spans)
     stack.push_async_callback(server.stop, None)
     if metrics_server is not None:
         print(f"amends: metrics at http://{metrics_server.address}/metrics", flush=True)  # noqa: T201
-    return _Daemon(runtime, keeper, server, health)
+    return _Daemon(runtime, keeper, tracker, server, health)
+
+
+async def _tracker(
+    settings: Settings, store: Store, timers: Timers, metrics: Metrics, stack: AsyncExitStack
+) -> Tracker | None:
+    """Makes what follows the bus, if there is one."""
+    if settings.bus is None:
+        return None
+    assert isinstance(store, SqliteStore), "Invariant: the settings take no other store"
+    bus = bus_at(settings.bus)
+    stack.push_async_callback(bus.close)
+    await bus.open()
+    tracker = Tracker(
+        store.tracking,
+        bus,
+        timers.now,
+        stall_after=settings.stall_after.total_seconds(),
+        retention=settings.retention.total_seconds(),
+    )
+    metrics.add(tracker.counts)
+    return tracker
 
 
 async def _serve_api(

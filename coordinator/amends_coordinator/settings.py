@@ -29,6 +29,7 @@ _DURATION_UNITS = {
 }
 
 RETENTION_RANGE = (timedelta(seconds=1), timedelta(days=36_500))
+STALL_AFTER_RANGE = (timedelta(seconds=1), timedelta(days=366))
 LIVE_SAGAS_RANGE = (1, 10_000_000)
 CALLS_IN_FLIGHT_RANGE = (1, 100_000)
 LOG_FORMATS = ("text", "json")
@@ -175,6 +176,19 @@ def _read_retention(raw: object) -> timedelta:
     return retention
 
 
+def _read_bus(raw: object) -> str:
+    if not isinstance(raw, str) or not re.fullmatch(r"sqlite:///.+|(nats|tls)://.+", raw):
+        raise ValueError("must be sqlite:///PATH or nats://HOST:PORT")
+    return raw
+
+
+def _read_stall_after(raw: object) -> timedelta:
+    patience = read_duration(raw)
+    if not STALL_AFTER_RANGE[0] <= patience <= STALL_AFTER_RANGE[1]:
+        raise ValueError("must be from 1s to 366d")
+    return patience
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The values of all settings; `SETTINGS` describes them. Raises SettingsError where they clash."""
@@ -189,6 +203,8 @@ class Settings:
     max_live_sagas: int = 50_000
     max_calls_in_flight: int = 1_000
     retention: timedelta = timedelta(days=100)
+    bus: str | None = None
+    stall_after: timedelta = timedelta(minutes=5)
     log_format: str = "text"
     log_level: str = "info"
 
@@ -280,6 +296,22 @@ SETTINGS = (
         "cannot start another saga. Longer than the 90 days for which fences remember its calls by default: "
         "a fence that still knows an id would answer for the old saga.",
         read=_read_retention,
+    ),
+    Setting(
+        name="bus",
+        default="",
+        range="sqlite:///PATH or nats://HOST:PORT",
+        reason="The bus of choreographed sagas, which are then shown beside those that the coordinator "
+        "drives. It is only read. Without one there is nothing to follow.",
+        read=_read_bus,
+    ),
+    Setting(
+        name="stall_after",
+        default="5m",
+        range="1s to 366d",
+        reason="How long a choreographed saga may be silent while a service is expected to react, before it "
+        "counts as stalled. Longer than a service takes to restart and to try again a few times.",
+        read=_read_stall_after,
     ),
     Setting(
         name="log_format",

@@ -12,6 +12,9 @@ MAX_STEP_INPUTS = 4 << 20
 MAX_LABELS = 64
 """Labels of a saga: each is a row of an index."""
 
+MAX_SHOWN_ID = 256
+"""Characters of the id of a choreographed saga, which its services have chosen."""
+
 MAX_STATES = 8
 """States that a list asks for: there are five, and a client may name one twice."""
 

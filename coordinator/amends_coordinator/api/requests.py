@@ -148,6 +148,11 @@ def check_saga_id(saga_id: str) -> None:
         raise InvalidRequestError(found)
 
 
+def is_shown_id(saga_id: str) -> bool:
+    """Whether a saga may have this id: those that others begin may have ids that we would not give out."""
+    return 0 < len(saga_id) <= limits.MAX_SHOWN_ID and saga_id.isprintable()
+
+
 def check_definition_name(name: str) -> None:
     """Checks the name of a definition in a request. Raises InvalidRequestError."""
     found = check_name("name", name)
@@ -213,6 +218,7 @@ def read_filter(request: pb.ListSagasRequest) -> Filter:
         created_from=optional_moment(request, "created_from"),
         created_before=optional_moment(request, "created_before"),
         needs_attention=request.needs_attention,
+        stalled=saga_pb2.Saga.STALLED in request.states,
     )
 
 
@@ -222,6 +228,8 @@ def _read_states(request: pb.ListSagasRequest, found: list[Violation]) -> tuple[
         found.append(Violation("states", f"are {len(request.states)}, but may be {limits.MAX_STATES}"))
         return ()
     for number, state in enumerate(request.states):
+        if state == saga_pb2.Saga.STALLED:
+            continue  # in none of the sagas that the machine drives; it has a condition of its own
         try:
             states.append(SagaState(state))
         except ValueError:
@@ -247,7 +255,7 @@ def read_token(condition: Filter, token: str) -> Cursor | None:
         digest, create_time, saga_id = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
         cursor = Cursor(float(create_time), str(saga_id))
         # Anybody can forge one; what it says must be something that the store can look for.
-        if not _is_moment(cursor.create_time) or check_name("saga_id", cursor.saga_id):
+        if not _is_moment(cursor.create_time) or not is_shown_id(cursor.saga_id):
             raise ValueError("it names no place")
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidRequestError(
@@ -267,5 +275,6 @@ def _digest(condition: Filter) -> str:
         condition.created_from,
         condition.created_before,
         condition.needs_attention,
+        condition.stalled,
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

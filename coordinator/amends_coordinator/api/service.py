@@ -10,10 +10,11 @@ from amends.v1 import coordinator_pb2 as pb
 from amends.v1 import coordinator_pb2_grpc, event_pb2, saga_pb2
 from amends_coordinator.api import requests
 from amends_coordinator.api.errors import abort, answering, to_status
+from amends_coordinator.api.followed import Followed
 from amends_coordinator.api.starting import Starter
 from amends_coordinator.contract.definitions import definition_to_proto
 from amends_coordinator.contract.facts import event_to_proto
-from amends_coordinator.contract.sagas import result_to_proto, saga_to_proto, state_to_proto
+from amends_coordinator.contract.sagas import result_to_proto, saga_to_proto
 from amends_coordinator.contract.values import moment_to_proto
 from amends_coordinator.core import machine
 from amends_coordinator.core.definition import Definition, Violation
@@ -24,6 +25,8 @@ from amends_coordinator.runtime.registry import Registry
 from amends_coordinator.runtime.runtime import Runtime
 from amends_coordinator.runtime.watching import watch
 from amends_coordinator.store.interface import Cursor, SagaRow
+from amends_coordinator.store.tracking import TrackedRow
+from amends_coordinator.tracker.tracker import Tracker
 
 MARGIN = 0.1
 """Seconds before an RPC's deadline at which a start that waits answers, so that the answer arrives."""
@@ -41,11 +44,14 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     """Answers clients."""
 
-    def __init__(self, runtime: Runtime, registry: Registry, starter: Starter) -> None:
-        """Serves a runtime."""
+    def __init__(
+        self, runtime: Runtime, registry: Registry, starter: Starter, tracker: Tracker | None = None
+    ) -> None:
+        """Serves a runtime, and shows beside its sagas those that a tracker follows, if there is one."""
         self._runtime = runtime
         self._registry = registry
         self._starter = starter
+        self._followed = Followed(runtime, tracker)
 
     # Starting
 
@@ -78,6 +84,8 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
 
     @answering
     async def GetSaga(self, request: pb.GetSagaRequest, _context: Context) -> saga_pb2.Saga:
+        if (followed := await self._followed.get(request.saga_id)) is not None:
+            return followed
         requests.check_saga_id(request.saga_id)
         live = self._runtime.live(request.saga_id)
         if live is None or self._runtime.journal.trouble is not None:
@@ -91,7 +99,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
         condition = requests.read_filter(request)
         size = requests.read_page_size(request.page_size)
         after = requests.read_token(condition, request.page_token)
-        rows = await self._runtime.store.list_rows(condition, after, size + 1)
+        rows = await self._followed.list_rows(condition, after, size + 1)
         response = pb.ListSagasResponse(sagas=[_summary(row) for row in rows[:size]])
         if len(rows) > size:
             last = rows[size - 1]
@@ -101,12 +109,14 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     async def WatchSaga(
         self, request: pb.WatchSagaRequest, context: Context
     ) -> AsyncIterator[event_pb2.Event]:
+        after, live = max(request.after_sequence, 0), not request.history_only
         try:
+            if (told := await self._followed.watch(request.saga_id, after, live=live)) is not None:
+                async for followed in told:
+                    yield followed
+                return
             requests.check_saga_id(request.saga_id)
-            events = watch(
-                self._runtime, request.saga_id, max(request.after_sequence, 0), live=not request.history_only
-            )
-            async for event in events:
+            async for event in watch(self._runtime, request.saga_id, after, live=live):
                 yield event_to_proto(request.saga_id, event)
         except Exception as error:  # to_status tells the foreseen from the unforeseen
             await abort(context, error)
@@ -115,18 +125,21 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
 
     @answering
     async def CancelSaga(self, request: pb.CancelSagaRequest, _context: Context) -> saga_pb2.Saga:
+        await self._followed.refuse(request.saga_id)
         requests.check_saga_id(request.saga_id)
         requests.check_words("reason", request.reason)
         return await self._wish(request.saga_id, machine.CancelWished(request.reason))
 
     @answering
     async def RetrySaga(self, request: pb.RetrySagaRequest, _context: Context) -> saga_pb2.Saga:
+        await self._followed.refuse(request.saga_id)
         requests.check_saga_id(request.saga_id)
         requests.check_words("reason", request.reason)
         return await self._wish(request.saga_id, machine.RetryWished(request.reason))
 
     @answering
     async def ResolveStep(self, request: pb.ResolveStepRequest, _context: Context) -> saga_pb2.Saga:
+        await self._followed.refuse(request.saga_id)
         resolution, result = requests.read_resolution(request)
         _, saga = await self._runtime.load(request.saga_id)
         place = saga.definition.position.get(request.step)
@@ -259,12 +272,12 @@ def _definition(definition: Definition, time: float) -> saga_pb2.Definition:
     return message
 
 
-def _summary(row: SagaRow) -> pb.SagaSummary:
+def _summary(row: SagaRow | TrackedRow) -> pb.SagaSummary:
     summary = pb.SagaSummary(
         id=row.id,
         definition_name=row.definition_name,
-        state=state_to_proto(row.state),
-        labels=row.labels,
+        state=saga_pb2.Saga.State.ValueType(row.state),
+        labels=row.labels if isinstance(row, SagaRow) else {},
         create_time=moment_to_proto(row.create_time),
         needs_attention=row.needs_attention,
     )

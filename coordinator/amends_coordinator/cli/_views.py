@@ -11,7 +11,7 @@ from amends.v1 import coordinator_pb2, event_pb2, saga_pb2
 from amends_coordinator.cli import _screen
 from amends_coordinator.cli._why import advice, why_step
 from amends_coordinator.cli._words import clean, moment, moment_in_words, span, turn_back_in_words
-from amends_coordinator.cli.timeline import describe
+from amends_coordinator.cli.timeline import STEP_WIDTH, describe
 
 _SAGA_STYLES: Final = {
     saga_pb2.Saga.RUNNING: "blue",
@@ -39,12 +39,14 @@ class TimelineView:
 
     def __init__(self) -> None:
         self._started: datetime | None = None
+        self._step_width = STEP_WIDTH
 
     def show(self, event: event_pb2.Event) -> None:
         """Prints one event; the first one shown should be the saga's first."""
         line = describe(event)
         self._started = self._started or line.time
-        _screen.say(line.plain(started=self._started), line.style)
+        self._step_width = max(self._step_width, len(line.step))
+        _screen.say(line.plain(started=self._started, step_width=self._step_width), line.style)
 
 
 def show_saga(saga: saga_pb2.Saga, *, now: datetime, program: str) -> None:
@@ -67,6 +69,9 @@ def show_saga(saga: saga_pb2.Saga, *, now: datetime, program: str) -> None:
 def _facts(saga: saga_pb2.Saga, now: datetime) -> list[tuple[str, str, str]]:
     started, definition = moment(saga.create_time), saga.definition
     version = f" version {definition.version}" if definition.version else " (not registered)"
+    heard = saga.choreography.heard_time if saga.HasField("choreography") else None
+    if heard is not None:
+        version = " (choreographed)"
     ended = moment(saga.end_time) if saga.HasField("end_time") else None
     took = f"after {span((ended - started).total_seconds())}" if ended else ""
     state_style = _SAGA_STYLES.get(saga.state, "")
@@ -75,6 +80,7 @@ def _facts(saga: saga_pb2.Saga, now: datetime) -> list[tuple[str, str, str]]:
         ("definition", clean(definition.name) + version, ""),
         ("state", saga_pb2.Saga.State.Name(saga.state), state_style),
         ("started", f"{moment_in_words(saga.create_time)}, {_ago(now - started)}", ""),
+        ("last event", f"heard {_ago(now - moment(heard))}" if heard is not None else "", ""),
         ("ended", f"{moment_in_words(saga.end_time)}, {took}" if ended else "", ""),
         ("turned back", turn_back_in_words(saga.turn_back) if saga.HasField("turn_back") else "", "yellow"),
         ("deadline", _deadline(saga, now), ""),

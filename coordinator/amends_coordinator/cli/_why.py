@@ -41,7 +41,14 @@ def why_step(run: saga_pb2.StepRun, now: datetime) -> str:
         said.append(f"next attempt in {span(wait)}" if wait > 0 else "next attempt is due")
     elif run.state == _Step.UNKNOWN:
         said.append("it may have happened")
+    undone = run.HasField("compensation_cause")
+    if undone or run.HasField("cause"):
+        said.append(_after(run.compensation_cause if undone else run.cause))
     return "; ".join(said)
+
+
+def _after(cause: saga_pb2.EventReference) -> str:
+    return f"after {clean(cause.type)}" + (f" of {clean(cause.step)}" if cause.step else "")
 
 
 def _failure(failure: saga_pb2.AttemptFailure, now: datetime) -> str:
@@ -60,6 +67,8 @@ def advice(saga: saga_pb2.Saga, *, program: str = "amends") -> list[Advice]:
         return []
     found = []
     saga_id = shlex.quote(clean(saga.id))
+    if saga.HasField("choreography"):
+        return _advice_to_services(saga, saga_id)
     if any(_waits(run) for run in saga.steps) or saga.state == saga_pb2.Saga.PARKED:
         found.append(
             Advice(command=f"{program} retry {saga_id}", effect="calls now what waits or was refused")
@@ -73,6 +82,16 @@ def advice(saga: saga_pb2.Saga, *, program: str = "amends") -> list[Advice]:
             command = f'{program} resolve {saga_id} {step} --as {truth} --reason "..."'
             found.append(Advice(command=command, effect=effect))
     return found
+
+
+def _advice_to_services(saga: saga_pb2.Saga, saga_id: str) -> list[Advice]:
+    """What can be done about a saga that nobody drives: only what its services could not deal with."""
+    if saga.state != saga_pb2.Saga.STALLED:
+        return []
+    command = f"amends dead-letters list --saga {saga_id}"
+    return [
+        Advice(command=command, effect="shows what its services could not deal with; replay sends it again")
+    ]
 
 
 def _waits(run: saga_pb2.StepRun) -> bool:

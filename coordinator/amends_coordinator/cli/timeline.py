@@ -20,7 +20,9 @@ from amends_coordinator.cli._words import (
     turn_back_in_words,
 )
 
-_STEP_WIDTH: Final = 12
+STEP_WIDTH: Final = 12
+"""Columns that a step has at least."""
+
 _WHAT_WIDTH: Final = 20
 
 
@@ -61,13 +63,13 @@ class Line:
         """The style of rich in which to show the line."""
         return self.tone.value
 
-    def plain(self, *, started: datetime) -> str:
+    def plain(self, *, started: datetime, step_width: int = STEP_WIDTH) -> str:
         """Returns the line as text in columns, its time counted from the start of the saga."""
         attempt = f"attempt {self.attempt}" if self.attempt else ""
         passed = span((self.time - started).total_seconds())
         columns = (
             f"{passed:>10}",
-            f"{self.step or '-':<{_STEP_WIDTH}}",
+            f"{self.step or '-':<{step_width}}",
             f"{self.what:<{_WHAT_WIDTH}}",
             f"{attempt:<10}",
             self.reason,

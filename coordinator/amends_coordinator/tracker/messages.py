@@ -16,8 +16,9 @@ from amends_coordinator.tracker.saga import Began, Ended, Fact, Heard, Stalled, 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 
 
-def fact_to_proto(fact: Fact, time: float) -> event_pb2.Event:
+def fact_to_proto(fact: Fact) -> event_pb2.Event:
     """Turns a fact into its message, without its place in a log."""
+    time = fact.observation.time if isinstance(fact, Heard) else fact.time
     message = event_pb2.Event(time=moment_to_proto(time))
     match fact:
         case Began():
@@ -27,7 +28,6 @@ def fact_to_proto(fact: Fact, time: float) -> event_pb2.Event:
                 )
             )
         case Heard():
-            message.time.CopyFrom(moment_to_proto(fact.observation.time))
             message.event_observed.CopyFrom(_observed(fact))
         case TurnedBack():
             message.compensation_started.CopyFrom(
@@ -35,7 +35,7 @@ def fact_to_proto(fact: Fact, time: float) -> event_pb2.Event:
             )
         case Stalled():
             message.saga_stalled.message = fact.message
-        case Ended(TrackedState.COMPLETED):
+        case Ended(state=TrackedState.COMPLETED):
             message.saga_completed.SetInParent()
         case Ended():
             message.saga_compensated.SetInParent()

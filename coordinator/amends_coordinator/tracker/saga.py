@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from amends_coordinator.core.transitions import TrackedState
 from amends_coordinator.tracker.graph import Graph
 from amends_coordinator.tracker.judging import Expected, Judgement, judge
-from amends_coordinator.tracker.observation import Letter, Observation
+from amends_coordinator.tracker.observation import TURNED_BACK, Letter, Observation
 
 EVENTS_MAX: Final = 4_000
 """Events that are kept of one saga: a thousand steps, each told twice, with a retry of both. A service that
@@ -27,6 +27,7 @@ class Began:
 
     definition_name: str
     traceparent: str
+    time: float  # moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class TurnedBack:
     """Something is being undone from here on."""
 
     by: Observation
+    time: float  # moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Stalled:
     """The saga does not go on; says why."""
 
     message: str
+    time: float  # moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Ended:
     """Nothing more is expected."""
 
     state: TrackedState
+    time: float  # moment
 
 
 Fact: TypeAlias = Began | Heard | TurnedBack | Stalled | Ended
@@ -99,10 +103,13 @@ def hear(saga: TrackedSaga, observation: Observation, now: float) -> list[Fact]:
     if not saga.observations:
         saga.create_time = observation.time
         saga.definition_name = _definition_name(observation)
-        facts.append(Began(saga.definition_name, observation.traceparent))
+        facts.append(Began(saga.definition_name, observation.traceparent, observation.time))
     remember(saga, observation)
     saga.heard_time = now
     facts.append(Heard(observation, saga.references.get(observation.cause)))
+    if observation.outcome in TURNED_BACK and not saga.turned_back:
+        saga.turned_back = True
+        facts.append(TurnedBack(observation, observation.time))
     return facts
 
 
@@ -119,28 +126,31 @@ def _definition_name(first: Observation) -> str:
     return _NO_NAME.sub("_", name)[:NAME_MAX]  # so that it can be asked for like any other
 
 
-def conclude(saga: TrackedSaga, graph: Graph, *, silence: str) -> list[Fact]:
+def conclude(saga: TrackedSaga, graph: Graph, now: float, *, silence: str) -> list[Fact]:
     """Judges a saga anew, changes its state, and returns what its log should say of that.
 
     Args:
         saga: the saga.
         graph: the declared reactions.
+        now: the present moment.
         silence: for how long nothing was heard, in words, if that is too long; else empty.
     """
     judgement = judge(graph, saga.observations)
     state, attention = _state(saga, judgement, silence)
     facts: list[Fact] = []
+    # What follows from events that were heard late is told as if it had been concluded at once.
+    then = saga.observations[-1].time
     if judgement.turned_back_by is not None and not saga.turned_back:
         saga.turned_back = True
-        facts.append(TurnedBack(judgement.turned_back_by))
+        facts.append(TurnedBack(judgement.turned_back_by, then))
     changed = state is not saga.state
     if state is TrackedState.STALLED:
         if changed or attention != saga.needs_attention:
-            facts.append(Stalled(attention))
+            facts.append(Stalled(attention, now))
     elif changed and state.ended:
-        facts.append(Ended(state))
+        facts.append(Ended(state, then))
     if changed:
-        saga.end_time = saga.observations[-1].time if state.ended else None
+        saga.end_time = then if state.ended else None
     saga.state, saga.needs_attention = state, attention
     return facts
 
