@@ -1,8 +1,8 @@
 """Runs programs as processes that can be killed, and leaves none of them behind.
 
-A program says on its output when it is ready: `NAME: listening on HOST:PORT`. Everything it
-writes goes to a log file, to be shown if something goes wrong. Each program is in a session of its own,
-so that a Ctrl-C in the terminal reaches only the demo, which then ends them in order.
+A program says on its output when it is ready: `NAME: listening on HOST:PORT`, or in words of its own.
+Everything it writes goes to a log file, to be shown if something goes wrong. Each program is in a session of
+its own, so that a Ctrl-C in the terminal reaches only the demo, which then ends them in order.
 """
 
 import asyncio
@@ -37,16 +37,25 @@ class Process:
         log: the file for its output; later starts append to it.
         cwd: the folder it runs in.
         env: its environment.
+        sign: the line that says it is ready, as a regular expression, where it has words of its own.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str]
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        cwd: Path,
+        env: Mapping[str, str],
+        sign: str | None = None,
     ) -> None:
         self.name = name
         self._command = command
         self._log = log
         self._cwd = cwd
         self._env = env
+        self._sign = re.compile(sign or rf"{re.escape(name)}: listening on \S+\s*")
         self._process: asyncio.subprocess.Process | None = None
         self._output: asyncio.Task[None] | None = None
 
@@ -128,11 +137,10 @@ class Process:
 
     async def _copy_output(self, process: asyncio.subprocess.Process, ready: asyncio.Future[None]) -> None:
         assert process.stdout is not None, "it was started with a pipe"
-        sign = re.compile(rf"{re.escape(self.name)}: listening on \S+\s*")
         with self._log.open("ab", buffering=0) as log:
             async for line in process.stdout:
                 log.write(line)
-                if not ready.done() and sign.fullmatch(line.decode("utf-8", "replace")):
+                if not ready.done() and self._sign.fullmatch(line.decode("utf-8", "replace")):
                     ready.set_result(None)
         if not ready.done():
             status = await process.wait()

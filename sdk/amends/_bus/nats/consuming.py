@@ -57,6 +57,7 @@ class NatsSubscription:
         self._gathered: dict[int, Delivery] = {}
         self._handed_out: dict[int, Delivery] = {}
         self._arrived = asyncio.Event()
+        self._is_closed = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -75,6 +76,8 @@ class NatsSubscription:
     async def fetch(self, limit: int) -> Sequence[Delivery]:
         """See Subscription."""
         await self._arrived.wait()
+        if self._is_closed:
+            raise RuntimeError("the subscription is closed")
         sequences = sorted(self._gathered)[:limit]
         deliveries = [self._gathered.pop(sequence) for sequence in sequences]
         self._handed_out.update(zip(sequences, deliveries, strict=True))
@@ -105,7 +108,8 @@ class NatsSubscription:
             await self._tell(delivery, b"-NAK")
         self._handed_out.clear()
         self._gathered.clear()
-        self._arrived.clear()
+        self._is_closed = True
+        self._arrived.set()
 
     async def _tell(self, delivery: Delivery, word: bytes) -> None:
         # What the server is not told comes again; and the way to it need not be the one the message came by.
@@ -123,7 +127,7 @@ class NatsSubscription:
             except BusUnavailableError as error:
                 _log.warning("nothing is received until it can be: %s", error)
             finally:
-                requests.end()
+                await requests.end()
             await asyncio.sleep(_RETRY_S)
 
     async def _take(self, message: Msg) -> None:

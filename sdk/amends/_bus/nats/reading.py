@@ -15,7 +15,7 @@ from amends._bus.interface import BusUnavailableError, Message
 from amends._bus.nats.address import Address
 from amends._bus.nats.connection import Connection, Line
 from amends._bus.nats.messages import read_message
-from amends._bus.nats.session import ApiError, delivery_of, is_delivery, status_of
+from amends._bus.nats.session import ApiError, Inbox, delivery_of, is_delivery, status_of
 
 _NANOSECONDS: Final = 1_000_000_000
 _PAGE: Final = 256
@@ -61,7 +61,7 @@ class _Reader:
         self._name = f"reader-{secrets.token_hex(16)}"
         self._after = after
         self._follow = follow
-        self._requests = 0
+        self._inbox: Inbox | None = None
         self._left = 0
         """Messages that the request may still be answered with."""
         self._is_over = False
@@ -79,7 +79,7 @@ class _Reader:
             "num_replicas": 1,
             "mem_storage": True,
         }
-        self._session.receive_from(self._name, self._receive)
+        self._inbox = await self._session.open_inbox(self._receive)
         self._session.when_lost(self._wake.set)
         await self._api("CREATE", {"stream_name": self._stream, "config": config})
 
@@ -107,13 +107,14 @@ class _Reader:
 
     async def close(self) -> None:
         """Drops the consumer, as far as the server can be told."""
-        self._session.forget(self._name)
+        if self._inbox:
+            await self._inbox.close()
         if not self._session.is_lost:
             with suppress(BusUnavailableError):
                 await self._api("DELETE")
 
     async def _ask(self) -> None:
-        self._requests += 1
+        assert self._inbox, "the reader is open"
         self._left = _PAGE
         request: dict[str, Any] = {"batch": _PAGE, "no_wait": True}
         if self._follow:
@@ -125,7 +126,7 @@ class _Reader:
         await self._session.send(
             f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}",
             json.dumps(request).encode(),
-            reply=self._session.inbox(f"{self._name}.{self._requests}"),
+            reply=f"{self._inbox.subject}.1",
         )
 
     async def _receive(self, message: Msg) -> None:

@@ -12,14 +12,13 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from nats.aio.msg import Msg
 
 from amends._bus.nats.connection import Line
 from amends._bus.nats.consumer import ACK_WAIT_S, Consumers
-from amends._bus.nats.session import Receive, is_delivery, status_of
+from amends._bus.nats.session import Inbox, Receive, is_delivery, status_of
 
 _NANOSECONDS: Final = 1_000_000_000
 
@@ -75,7 +74,8 @@ class Requests:
         self._consumers = consumers
         self._take = take
         self._requests = [_Request() for _ in range(line.stream.partitions)]
-        self._due: set[int] = set()
+        self._due = set(range(line.stream.partitions))
+        self._inbox: Inbox | None = None
         self._broken = False
         self._wake = asyncio.Event()
 
@@ -89,9 +89,8 @@ class Requests:
             BusError, BusUnavailableError: as those of `Consumers.ensure`.
         """
         await self._consumers.ensure(self._line)
-        for partition in range(len(self._requests)):
-            self._listen(partition)
         session = self._line.session
+        self._inbox = await session.open_inbox(self._receive)
         session.when_lost(self._wake.set)
         while not session.is_lost:
             await self._ask_anew()
@@ -108,27 +107,29 @@ class Requests:
         self._broken = True
         self._wake.set()
 
-    def end(self) -> None:
-        """Takes no more."""
-        for partition in range(len(self._requests)):
-            self._line.session.forget(self._consumers.name(partition))
+    async def end(self) -> None:
+        """Withdraws the requests; what was sent for them until then has been taken when this returns."""
+        if self._inbox:
+            await self._inbox.close()
 
-    def _listen(self, partition: int) -> None:
-        self._line.session.receive_from(self._consumers.name(partition), partial(self._receive, partition))
-        self._due.add(partition)
-
-    async def _receive(self, partition: int, message: Msg) -> None:
-        request = self._requests[partition]
+    async def _receive(self, message: Msg) -> None:
+        # A message has the subject under which it was published; words about a request have its own.
         if is_delivery(message):
+            partition = int(message.subject.split(".", 2)[1])
+            request = self._requests[partition]
             request.left -= 1
             await self._take(message)
             if request.left <= 0:
                 self._call_for(partition)
-        elif not message.subject.endswith(f".{request.number}"):
-            return
-        elif (status := status_of(message)) != _HEARTBEAT:
-            self._broken |= status != _EXPIRED
-            self._call_for(partition)
+        else:
+            partition, number = map(int, message.subject.split(".")[-2:])
+            request = self._requests[partition]
+            if number != request.number:
+                return
+            status = status_of(message)
+            if status != _HEARTBEAT:
+                self._broken |= status != _EXPIRED
+                self._call_for(partition)
         request.heard = asyncio.get_running_loop().time()
 
     def _call_for(self, partition: int) -> None:
@@ -146,16 +147,15 @@ class Requests:
             await asyncio.sleep(_RETRY_S)
             self._broken = False
             await self._consumers.ensure(self._line)
+        assert self._inbox, "serve has opened it"
         due, self._due = self._due, set()
         for partition in due:
             request = self._requests[partition]
             request.number += 1
             request.left = _BATCH
             request.heard = asyncio.get_running_loop().time()
-            name = self._consumers.name(partition)
-            session = self._line.session
-            await session.send(
-                f"$JS.API.CONSUMER.MSG.NEXT.{self._consumers.stream}.{name}",
+            await self._line.session.send(
+                f"$JS.API.CONSUMER.MSG.NEXT.{self._consumers.stream}.{self._consumers.name(partition)}",
                 _REQUEST,
-                reply=session.inbox(f"{name}.{request.number}"),
+                reply=f"{self._inbox.subject}.{partition}.{request.number}",
             )

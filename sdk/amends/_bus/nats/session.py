@@ -1,8 +1,8 @@
 """One connection to a server, until it breaks.
 
-It has one inbox for everything: answers to what was asked, by a number, and what consumers send, by their
-names. Once the connection is lost, whatever is waited for fails at once and nothing can be sent any more, so
-that nothing arrives at the server after its sender has given up and begun anew elsewhere.
+What is asked is answered to one inbox, by numbers; what consumers send goes to inboxes of their own. Once the
+connection is lost, whatever is waited for fails at once and nothing can be sent any more, so that nothing
+arrives at the server after its sender has given up and begun anew elsewhere.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import itertools
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from amends._bus.interface import BusError, BusUnavailableError
 from amends._bus.nats.address import Address
@@ -30,6 +32,7 @@ _PING_INTERVAL_S: Final = 10
 
 _PENDING_BYTES: Final = 8 * 1024 * 1024
 _ACK_PREFIX: Final = "$JS.ACK."
+_TOKENS: Final = 9
 NO_RESPONDERS: Final = "503"
 
 Receive = Callable[[Msg], Awaitable[None]]
@@ -59,7 +62,6 @@ class Session:
         self._inbox = client.new_inbox()
         self._numbers = itertools.count(1)
         self._answers: dict[str, asyncio.Future[Msg]] = {}
-        self._receivers: dict[str, Receive] = {}
         lost.add_done_callback(self._give_up)
 
     @property
@@ -82,7 +84,7 @@ class Session:
 
     async def listen(self) -> None:
         """Opens the inbox."""
-        await self._client.subscribe(f"{self._inbox}.>", cb=self._receive)
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._receive)
 
     async def request(self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None) -> Msg:
         """Sends something, and waits for the answer.
@@ -94,7 +96,7 @@ class Session:
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
         try:
-            await self.send(subject, data, reply=self.inbox(number), headers=headers)
+            await self.send(subject, data, reply=f"{self._inbox}.{number}", headers=headers)
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 message = await answer
         except TimeoutError:
@@ -137,17 +139,20 @@ class Session:
         except (nats.errors.Error, OSError) as error:
             raise BusUnavailableError(f"the connection was lost ({error})") from error
 
-    def inbox(self, name: str) -> str:
-        """The part of the inbox for an answer, by its number, or for a consumer, by its name."""
-        return f"{self._inbox}.{name}"
+    async def open_inbox(self, receive: Receive) -> Inbox:
+        """Makes an inbox for what consumers send.
 
-    def receive_from(self, consumer: str, receive: Receive) -> None:
-        """Hands on what a consumer sends. There is one receiver for each, which must not wait for answers."""
-        self._receivers[consumer] = receive
+        Args:
+            receive: is given everything that comes, in order; must not wait for answers.
 
-    def forget(self, consumer: str) -> None:
-        """Drops what a consumer may still send."""
-        self._receivers.pop(consumer, None)
+        Raises:
+            BusUnavailableError: the connection was lost.
+        """
+        subject = self._client.new_inbox()
+        try:
+            return Inbox(subject, await self._client.subscribe(f"{subject}.>", cb=receive))
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailableError(f"the connection was lost ({error})") from error
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -156,22 +161,31 @@ class Session:
             self._lost.set_result(None)
 
     async def _receive(self, message: Msg) -> None:
-        # A consumer's messages keep the subject they were published under; words about a request are
-        # addressed to the inbox like any answer.
-        if is_delivery(message):
-            name = consumer_of(message.reply)
-        else:
-            name = message.subject.removeprefix(f"{self._inbox}.").partition(".")[0]
-        if answer := self._answers.get(name):
-            if not answer.done():
-                answer.set_result(message)
-        elif receive := self._receivers.get(name):
-            await receive(message)
+        answer = self._answers.get(message.subject.removeprefix(f"{self._inbox}."))
+        if answer and not answer.done():
+            answer.set_result(message)
 
     def _give_up(self, lost: asyncio.Future[None]) -> None:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(BusUnavailableError("the connection was lost"))
+
+
+class Inbox:
+    """Where consumers send to; made by `Session.open_inbox`.
+
+    Attributes:
+        subject: its own; requests are to name one below it.
+    """
+
+    def __init__(self, subject: str, subscription: Subscription) -> None:
+        self.subject = subject
+        self._subscription = subscription
+
+    async def close(self) -> None:
+        """Has the server send nothing more to it, and returns once all it had sent was received."""
+        with suppress(nats.errors.Error, OSError):
+            await self._subscription.drain()  # type: ignore[no-untyped-call]
 
 
 class _Client(Client):
@@ -257,19 +271,9 @@ def status_of(message: Msg) -> str:
     return (message.headers or {}).get("Status", "")
 
 
-def consumer_of(reply: str) -> str:
-    """The consumer that a message came from, by the subject that acknowledges it."""
-    tokens = reply.split(".")
-    return tokens[_first_token(tokens) + 1]
-
-
 def delivery_of(reply: str) -> tuple[int, int]:
-    """The stream's sequence number of a message and how often it was delivered, from the same."""
+    """A message's sequence number and how often it was delivered, from the subject that acknowledges it."""
     tokens = reply.split(".")
-    first = _first_token(tokens)
-    return int(tokens[first + 3]), int(tokens[first + 2])
-
-
-def _first_token(tokens: list[str]) -> int:
-    """Where the stream is named: a longer form has the domain and the account before it."""
-    return 2 if len(tokens) == 9 else 4
+    # Stream, consumer, deliveries, sequence; a longer form has the domain and the account before them.
+    _, _, number, sequence = tokens[2:6] if len(tokens) == _TOKENS else tokens[4:8]
+    return int(sequence), int(number)
