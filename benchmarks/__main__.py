@@ -15,7 +15,18 @@ from typing import Any
 from benchmarks._goals import GOALS, Figures, Goal
 from benchmarks._workspace import REPOSITORY, BenchmarkError, run
 
-BENCHMARKS = ("exchange", "tracing", "unary", "rejected", "latency", "memory", "recovery", "history")
+BENCHMARKS = (
+    "exchange",
+    "tracing",
+    "unary",
+    "rejected",
+    "latency",
+    "memory",
+    "recovery",
+    "history",
+    "events",
+    "nats",
+)
 """Exchange and tracing are neighbours, because they are compared."""
 
 _WIDTH = 56
@@ -32,6 +43,8 @@ def commands(*, quick: bool) -> dict[str, list[str]]:
         "latency": ["benchmarks.sagas", *seconds, "--concurrency", "1"],
         "memory": ["benchmarks.memory", "--sagas", "1000" if quick else "20000"],
         "recovery": ["benchmarks.recovery", "--sagas", "500" if quick else "10000"],
+        "events": ["benchmarks.choreography", *seconds],
+        "nats": ["benchmarks.choreography", *seconds, "--bus", "nats"],
         "history": ["benchmarks.history", "--sagas", "10000" if quick else "1000000"],
     }
 

@@ -26,7 +26,7 @@ STOP_TIMEOUT_S: Final = 15.0
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
-_LISTENING: Final = re.compile(rb"listening (?:on|at) (\S+:\d+)\s*$")
+_LISTENING: Final = re.compile(rb"listening (?:on|at) (\S+)\s*$")
 _TAIL_LINES: Final = 15
 
 

@@ -11,6 +11,7 @@ the dead letter that the event repeats.
 from __future__ import annotations
 
 import enum
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _JSON_TYPES: Final = ("application/json", "text/json")
 _TYPE_URL: Final = "type.googleapis.com/"
 
 # Printable ASCII but for the space, the double quote and the percent sign.
+_PLAIN: Final = re.compile(r"[!#$&-~]*")
 _KEPT: Final = "!#$&'()*+,/:;<=>?@[\\]^`{|}~"
 
 
@@ -101,7 +103,7 @@ class CloudEvent:
             ("sagaoutcome", self.outcome),
             ("replayof", self.replay_of),
         )
-        headers = [(f"ce-{name}", quote(value, safe=_KEPT)) for name, value in attributes if value]
+        headers = [(f"ce-{name}", _encoded(value)) for name, value in attributes if value]
         headers.append(("content-type", CONTENT_TYPE))
         if self.traceparent:
             headers.append(("traceparent", self.traceparent))
@@ -146,6 +148,10 @@ def reference_of(message: Message) -> str:
 def saga_id_of(headers: Mapping[str, str]) -> str:
     """The saga that headers tell of; empty where they do not."""
     return unquote(headers.get("ce-correlationid", ""))
+
+
+def _encoded(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else quote(value, safe=_KEPT)
 
 
 def _payload(message: Message, event_type: str, schema: str) -> any_pb2.Any:
