@@ -1,7 +1,7 @@
 """The choreographed services that are measured with: each reaction writes one business row.
 
-``python -m benchmarks._event_service NAME FOLDER BUS`` serves one of `SERVICES`. A saga goes through all of them:
-each reacts to the event of the one before.
+``python -m benchmarks._event_service NAME FOLDER BUS`` serves one of `SERVICES`. A saga goes through all of
+them: each reacts to the event of the one before.
 """
 
 import argparse
