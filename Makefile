@@ -32,7 +32,7 @@ format: .venv        ## formats, and mends what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-protos: .venv        ## generates sdk/amends/v1 from protos/
+protos: .venv        ## generates sdk/amends/v1 from protos/; docs/protos.md has other languages
 	$(BIN)/python -m protos.generate
 
 bench: .venv         ## measures; the last line is one JSON object
