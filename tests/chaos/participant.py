@@ -2,41 +2,20 @@
 
 ``python -m tests.chaos.participant NAME ADDRESS STORE PROVIDER SEED exchange|unary``
 
-The ledger has no constraint that could hide a fault: a line for every effect applied and one for every effect
-undone, in the transaction of the fence. What a handler raises it raises after it wrote, so the line must go.
+What a handler raises it raises after it wrote into its ledger, so the line must go.
 """
 
 import asyncio
-import itertools
-import os
 import sys
 import time
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any
 
 from amends import Context, Participant, Pending, Refused, Rejected
 from tests.chaos.provider import Provider
 from tests.integration.ledger import offer_no_exchange
-
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS lines (
-    saga TEXT NOT NULL, step TEXT NOT NULL, what TEXT NOT NULL, deed TEXT NOT NULL, at INTEGER NOT NULL
-);
-
--- Every move of a row of the fence: a late Try whose effect is undone again shows in nothing else.
-CREATE TABLE IF NOT EXISTS moves (saga TEXT NOT NULL, step TEXT NOT NULL, state TEXT NOT NULL);
-CREATE TRIGGER IF NOT EXISTS fence_made AFTER INSERT ON amends_fence BEGIN
-    INSERT INTO moves VALUES (NEW.saga_id, NEW.step, NEW.state);
-END;
-CREATE TRIGGER IF NOT EXISTS fence_moved AFTER UPDATE ON amends_fence BEGIN
-    INSERT INTO moves VALUES (NEW.saga_id, NEW.step, NEW.state);
-END;
-"""
-
-INSERT: Final = "INSERT INTO lines VALUES (?, ?, ?, ?, ?)"
-
-_deeds = itertools.count(1)
+from tests.promises.ledgers import INSERT, SCHEMA, line_of, new_deed
 
 Wishes = dict[str, Any]
 """A step's input: what happens how likely, as `errands` draws it."""
@@ -83,7 +62,7 @@ def build(name: str, store: str, provider: Provider, chance: Random) -> Particip
     def plain(wishes: Wishes, ctx: Context) -> dict[str, str]:
         check_needs(wishes, ctx)
         deed = new_deed()
-        ctx.db.execute(INSERT, line(ctx, "applied", deed))
+        ctx.db.execute(INSERT, line_of(ctx, "applied", deed))
         time.sleep(wishes.get("seconds", 0.0) / 10)  # everybody else waits for it
         stumbles.forward(wishes)
         return {"step": ctx.step, "deed": deed}
@@ -91,14 +70,14 @@ def build(name: str, store: str, provider: Provider, chance: Random) -> Particip
     @plain.compensate
     def undo_plain(wishes: Wishes, result: dict[str, str] | None, ctx: Context) -> None:
         assert result is not None, "there is an effect to undo, so there is its result"
-        ctx.db.execute(INSERT, line(ctx, "undone", result["deed"]))
+        ctx.db.execute(INSERT, line_of(ctx, "undone", result["deed"]))
         stumbles.backward(wishes)
 
     @participant.action
     async def coroutine(wishes: Wishes, ctx: Context) -> dict[str, str]:
         check_needs(wishes, ctx)
         deed = new_deed()
-        await ctx.db.execute(INSERT, line(ctx, "applied", deed))
+        await ctx.db.execute(INSERT, line_of(ctx, "applied", deed))
         await asyncio.sleep(wishes.get("seconds", 0.0) / 5)
         stumbles.forward(wishes)
         return {"step": ctx.step, "deed": deed}
@@ -106,7 +85,7 @@ def build(name: str, store: str, provider: Provider, chance: Random) -> Particip
     @coroutine.compensate
     async def undo_coroutine(wishes: Wishes, result: dict[str, str] | None, ctx: Context) -> None:
         assert result is not None, "there is an effect to undo, so there is its result"
-        await ctx.db.execute(INSERT, line(ctx, "undone", result["deed"]))
+        await ctx.db.execute(INSERT, line_of(ctx, "undone", result["deed"]))
         stumbles.backward(wishes)
 
     @participant.action(external=True)
@@ -130,16 +109,6 @@ def check_needs(wishes: Wishes, ctx: Context) -> None:
     """Sees whether the results of the steps before came with the call, each its own."""
     for step in wishes["needs"]:
         assert ctx.result(step, dict[str, str])["step"] == step, f"{step} has the result of another step"
-
-
-def new_deed() -> str:
-    """Tells one run of a handler from another."""
-    return f"{os.getpid()}-{next(_deeds)}"
-
-
-def line(ctx: Context, what: str, deed: str) -> tuple[str, str, str, str, int]:
-    """A line of the ledger. All processes of a machine share the clock."""
-    return ctx.saga_id, ctx.step, what, deed, time.monotonic_ns()
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from amends_coordinator.core.definition import Definition, Kind, Step
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Cause, Direction, Payload, Refusal, Rejection, TurnBack
 from amends_coordinator.store.interface import SagaRow
-from tests.chaos.evidence import Evidence, Line, Record, Trace
+from tests.chaos.evidence import Evidence, Record
 from tests.chaos.notebook import Note, Told
 from tests.chaos.verdict import violations
+from tests.promises.ledgers import Line, Trace
 
 TWO_STEPS = Definition(
     name="two",

@@ -1,7 +1,6 @@
 """Compares what everybody wrote down, saga by saga, and says in plain words which promise is broken."""
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import Final
 
 from amends_coordinator.core import facts as f
@@ -11,9 +10,11 @@ from amends_coordinator.core.saga import Saga, StepRun
 from amends_coordinator.core.transitions import SagaState, StepState
 from amends_coordinator.core.values import Cause
 from tests.chaos import hearsay
-from tests.chaos.evidence import Evidence, Record, Trace
+from tests.chaos.evidence import Evidence, Record
 from tests.promises.effects import Effect, broken_promises
+from tests.promises.ledgers import NO_TRACE, Trace
 from tests.promises.log import Audit
+from tests.promises.traces import broken_by_trace
 
 FENCES: Final[Mapping[StepState, frozenset[str | None]]] = {
     StepState.SUCCEEDED: frozenset({"TRIED"}),
@@ -25,42 +26,11 @@ FENCES: Final[Mapping[StepState, frozenset[str | None]]] = {
 }
 """The states of a step when its saga has ended, and the states of its fence that go with each."""
 
-EFFECTS: Final[Mapping[str | None, frozenset[tuple[int, int]]]] = {
-    "TRIED": frozenset({(1, 0)}),
-    "COMPENSATED": frozenset({(1, 1)}),
-    "REJECTED": frozenset({(0, 0)}),
-    "TOMBSTONE": frozenset({(0, 0)}),
-    "INTENDED": frozenset(),  # only of what lies outside
-    None: frozenset({(0, 0)}),
-}
-"""How often the effect may have been applied, and undone, for each state of a fence."""
-
-EFFECTS_OUTSIDE: Final[Mapping[str | None, frozenset[tuple[int, int]]]] = {
-    **EFFECTS,
-    # Nobody but the provider knows whether an attempt that did not end had its effect.
-    "INTENDED": frozenset({(0, 0), (1, 0)}),
-    "COMPENSATED": frozenset({(0, 0), (1, 1)}),
-}
-"""The same where the effect lies outside the database."""
-
-NEXT: Final[Mapping[str | None, frozenset[str]]] = {
-    # A Try and its Compensate that came together are written once, in one transaction.
-    None: frozenset({"INTENDED", "TRIED", "REJECTED", "COMPENSATED", "TOMBSTONE"}),
-    "INTENDED": frozenset({"INTENDED", "TRIED", "REJECTED", "COMPENSATED"}),
-    "TRIED": frozenset({"COMPENSATED"}),
-    "REJECTED": frozenset(),
-    "COMPENSATED": frozenset(),
-    "TOMBSTONE": frozenset(),
-}
-"""The states that a fence may be written with after each; None: before the first."""
-
 STUCK: Final[Mapping[SagaState, frozenset[StepState]]] = {
     SagaState.RUNNING: frozenset({StepState.REJECTED, StepState.UNKNOWN}),  # after the pivot
     SagaState.COMPENSATING: frozenset({StepState.REFUSED}),
 }
 """The states of a step that only an operator can change, by its saga's state; a parked one says so anyway."""
-
-NO_TRACE: Final = Trace()
 
 
 def violations(evidence: Evidence) -> Iterator[str]:
@@ -132,34 +102,15 @@ def _check_saga(saga: Saga, record: Record, evidence: Evidence) -> Iterator[str]
         step.name: evidence.traces[step.participant].get((saga.id, step.name), NO_TRACE)
         for step in saga.definition.steps
     }
-    effects = {name: Effect(*_counts(trace)) for name, trace in traces.items()}
+    effects = {name: Effect(trace.count("applied"), trace.count("undone")) for name, trace in traces.items()}
     yield from broken_promises(saga, effects, excused)
     for step, run in _runs(saga):
         trace = traces[step.name]
-        yield from (f"{what}, step {step.name!r}" for what in _check_trace(trace))
+        yield from (f"{what}, step {step.name!r}" for what in broken_by_trace(trace))
         free = step.name in excused or step.effect_free
         if saga.state.ended and not free and trace.fence not in FENCES.get(run.state, frozenset()):
             yield f"P3: the log says {run.state.name}, the fence {trace.fence}, step {step.name!r}"
     yield from _check_order(saga.definition, {name: traces[name] for name in traces.keys() - excused})
-
-
-def _check_trace(trace: Trace) -> Iterator[str]:
-    """What one step's ledger and fence say of each other (P4, P5)."""
-    applied, undone = _counts(trace)
-    kinds = [line.what for line in trace.lines]
-    first_undone = kinds.index("undone") if undone else len(kinds)
-    if "too late" in kinds or "applied" in kinds[first_undone:]:
-        yield "P5: a Try ran after its Compensate"
-    if trace.fence == "TOMBSTONE" and kinds:
-        yield f"P5: the fence has a tombstone, and the ledger {kinds}"
-    for before, after in pairwise((None, *trace.moves)):
-        if after not in NEXT[before]:
-            yield f"P5: the fence went from {before} to {after}"
-    deeds = {line.deed for line in trace.lines if line.what in ("applied", "undone")}
-    if len(deeds) > 1:
-        yield f"P4: what was undone is not what was applied: {sorted(deeds)}"
-    if (applied, undone) not in (EFFECTS_OUTSIDE if trace.external else EFFECTS)[trace.fence]:
-        yield f"P4: the fence says {trace.fence}, and the effect was applied {applied} times, undone {undone}"
 
 
 def _check_order(definition: Definition, traces: Mapping[str, Trace]) -> Iterator[str]:
@@ -169,9 +120,9 @@ def _check_order(definition: Definition, traces: Mapping[str, Trace]) -> Iterato
             if step.name not in traces or needed not in traces:
                 continue
             mine, its = traces[step.name], traces[needed]
-            if _at(mine, "applied") and not 0 < _at(its, "applied") < _at(mine, "applied"):
+            if mine.at("applied") and not 0 < its.at("applied") < mine.at("applied"):
                 yield f"P6: {step.name!r} was applied before {needed!r}, which it needs"
-            if _at(mine, "undone") and _at(its, "undone") and not _at(mine, "undone") < _at(its, "undone"):
+            if mine.at("undone") and its.at("undone") and not mine.at("undone") < its.at("undone"):
                 yield f"P6: {needed!r} was undone before {step.name!r}, which needs it"
 
 
@@ -188,14 +139,3 @@ def _check_strangers(evidence: Evidence) -> Iterator[str]:
 
 def _runs(saga: Saga) -> Iterator[tuple[Step, StepRun]]:
     return zip(saga.definition.steps, saga.runs, strict=True)
-
-
-def _counts(trace: Trace) -> tuple[int, int]:
-    """How often the effect was applied, and undone."""
-    kinds = [line.what for line in trace.lines]
-    return kinds.count("applied"), kinds.count("undone")
-
-
-def _at(trace: Trace, what: str) -> int:
-    """When the first such line was written; 0 if there is none."""
-    return next((line.at for line in trace.lines if line.what == what), 0)
