@@ -9,9 +9,12 @@ Ground rules. To whom it calls the kit is a coordinator: it repeats what is pend
 statuses by the coordinator's own table. It believes nothing but answers and, where it is told how to count
 them, effects. What it cannot see it shows as skipped. A row that builds on another one is skipped where that
 one failed, so that one mistake is one failure.
+
+A coordinator is certified as its clients see it, with a participant of the kit's own behind it.
 """
 
 from amends_coordinator.conformance.commands import EffectsCommand, RestartCommand
+from amends_coordinator.conformance.coordinator import certify_coordinator
 from amends_coordinator.conformance.participant import certify_participant
 from amends_coordinator.conformance.results import Result, Verdict
 from amends_coordinator.conformance.subject import CommandFailedError, Inputs, Subject
@@ -24,5 +27,6 @@ __all__ = [
     "Result",
     "Subject",
     "Verdict",
+    "certify_coordinator",
     "certify_participant",
 ]
