@@ -153,7 +153,7 @@ class SqliteBus:
 
     def _opened(self) -> tuple[Lane, Lane]:
         if self._lanes is None:
-            raise RuntimeError(f"{self!r} is not open")
+            raise BusUnavailableError(f"the bus {self._path} is not open")
         return self._lanes
 
     def _receipt(self, sequence: int, duplicate: bool) -> Receipt:

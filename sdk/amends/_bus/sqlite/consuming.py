@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -290,29 +290,31 @@ def settle(
         connection.executemany(f"DELETE FROM deliveries WHERE {_OWNED}", _owned(owner, done))  # noqa: S608
     if back:
         dues = [now + one.delay for one in back]
-        terms = zip(dues, _owned(owner, (one.delivery for one in back)), strict=True)
+        rows = _owned(owner, [one.delivery for one in back])
         connection.executemany(
             f"UPDATE deliveries SET owner = 0, due = ? WHERE {_OWNED}",  # noqa: S608 - our own words
-            [(due, *owned) for due, owned in terms],
+            [(due, *row) for due, row in zip(dues, rows, strict=True)],
         )
-    return [bell for (bell,) in connection.execute(_BELLS_OF_WAITING, (owner.consumer, owner.consumer))]
+    # Whoever waits for a delay to be over must learn of a new one.
+    terms = {"consumer": owner.consumer, "due": float("inf") if back else now}
+    return [bell for (bell,) in connection.execute(_BELLS_OF_WAITING, terms)]
 
 
 def keep(connection: sqlite3.Connection, owner: Owner, deliveries: Sequence[Delivery], now: float) -> None:
     """Lengthens the leases of what an owner still has."""
     connection.executemany(
         f"UPDATE deliveries SET due = ? WHERE {_OWNED}",  # noqa: S608 - our own words
-        [(now + LEASE_S, *owned) for owned in _owned(owner, deliveries)],
+        [(now + LEASE_S, *row) for row in _owned(owner, deliveries)],
     )
 
 
 _OWNED: Final = "consumer = ? AND sequence = ? AND owner = ? AND number = ?"
 
 _BELLS_OF_WAITING: Final = """
-SELECT bell FROM owners WHERE consumer = ?
-AND EXISTS (SELECT 1 FROM deliveries WHERE consumer = ? AND owner = 0)
+SELECT bell FROM owners WHERE consumer = :consumer
+AND EXISTS (SELECT 1 FROM deliveries WHERE consumer = :consumer AND owner = 0 AND due <= :due)
 """
 
 
-def _owned(owner: Owner, deliveries: Iterable[Delivery]) -> list[tuple[int, int, int, int]]:
+def _owned(owner: Owner, deliveries: Sequence[Delivery]) -> list[tuple[int, int, int, int]]:
     return [(owner.consumer, one.sequence, one.handle, one.number) for one in deliveries]

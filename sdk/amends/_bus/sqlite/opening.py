@@ -18,6 +18,12 @@ APPLICATION_ID: Final = 0x416D6462
 VERSION: Final = 1
 """The shape of the tables in schema.sql. A greater one in a file was written by newer code."""
 
+# One statement: another process may be making the tables.
+_WHAT_IT_IS: Final = """
+SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+FROM pragma_application_id, pragma_user_version
+"""
+
 _TABLES: Final = ("messages", "consumers", "subjects", "owners", "deliveries", "claims", "announcements")
 
 
@@ -72,9 +78,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 def _recognise(connection: sqlite3.Connection, path: Path) -> bool:
     """Says whether the file has our tables; if not, it is empty. Changes nothing, for it may not be ours."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    application, version, objects = connection.execute(_WHAT_IT_IS).fetchone()
     if application != APPLICATION_ID and (objects, version, application) != (0, 0, 0):
         raise BusError(
             f"the bus {path} cannot be used: it is a database of something else; choose another file"

@@ -47,8 +47,8 @@ CREATE TABLE owners (
     -- Never given twice: a process that was given up cannot settle what another one has.
     number INTEGER PRIMARY KEY AUTOINCREMENT,
 
-    -- The consumer it takes part in; NULL for one that only reads.
-    consumer INTEGER REFERENCES consumers,
+    -- The consumer it takes part in.
+    consumer INTEGER NOT NULL REFERENCES consumers,
 
     -- The name of the pipe beside the file that wakes it.
     bell TEXT NOT NULL UNIQUE

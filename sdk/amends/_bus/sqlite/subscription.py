@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from amends._bus.interface import BusUnavailableError, Delivery, Settlement
+from amends._bus.interface import BusError, BusUnavailableError, Delivery, Settlement
 from amends._bus.sqlite import consuming, upkeep
 from amends._bus.sqlite.bell import Bell, ring
 from amends._bus.sqlite.consuming import GivenUpError, Owner
@@ -56,12 +56,17 @@ class SqliteSubscription:
         return f"<SqliteSubscription of {self._consumer} at {self._path}>"
 
     async def join(self) -> None:
-        """Joins the consumer, as a new owner.
+        """Joins the consumer; where the file cannot be used at the moment, `fetch` goes on trying.
 
         Raises:
             BusError: no bell can be made.
-            BusUnavailableError: the file cannot be used at the moment.
         """
+        try:
+            await self._join()
+        except BusUnavailableError as error:
+            self._note_away(error)
+
+    async def _join(self) -> None:
         if self._bell is None:
             self._bell = Bell.hang(self._path)
         name = self._bell.path.name
@@ -77,7 +82,7 @@ class SqliteSubscription:
                     deliveries, wait = await self._take(limit)
                 except GivenUpError:
                     self._give_up()
-                except BusUnavailableError as error:
+                except (BusUnavailableError, BusError) as error:
                     self._note_away(error)
                     await asyncio.sleep(_PAUSE_S)
                 else:
@@ -101,16 +106,20 @@ class SqliteSubscription:
 
     async def close(self) -> None:
         """See Subscription.close."""
-        if self._closed:
-            return
         self._closed = True
+        if self._bell is not None:
+            self._bell.strike()
+        async with self._fetching:
+            await self._leave()
+
+    async def _leave(self) -> None:
         bells = await self._tell(lambda connection, owner: consuming.leave(connection, owner.number))
         self._give_up()
         self._ring(bells or ())
 
     async def _take(self, limit: int) -> tuple[list[Delivery], float]:
         if self._owner is None:
-            await self.join()
+            await self._join()
         owner, bell = self._owner, self._bell
         assert owner is not None
         assert bell is not None
@@ -165,7 +174,7 @@ class SqliteSubscription:
     def _ring(self, bells: Iterable[str]) -> None:
         ring(self._path.with_name(bell) for bell in bells)
 
-    def _note_away(self, error: BusUnavailableError) -> None:
+    def _note_away(self, error: Exception) -> None:
         if not self._away:
             _log.warning("%s; %s waits for it", error, self._consumer)
         self._away = True
