@@ -126,3 +126,10 @@ async def world(quiet: World) -> World:
     """A world in which the services of the shop have announced themselves."""
     await announce(quiet.bus)
     return quiet
+
+
+@pytest.fixture
+async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(tmp_path / "amends.db")
+    yield store
+    await store.close()

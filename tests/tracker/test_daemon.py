@@ -1,17 +1,20 @@
 """The daemon with a bus: choreographed sagas are shown beside those that it drives."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
-from amends import Client, NotFound, SagaState
+from amends import Client, Definition, NotFound, SagaState, Step
 from amends._bus.interface import Bus
 from amends._bus.opening import bus_at
+from amends.v1 import coordinator_pb2, coordinator_pb2_grpc
 from sample_services.demo.processes import Process
 from tests.addresses import free_address
 from tests.tracker.conftest import PATIENCE_S
@@ -35,14 +38,14 @@ class Stage:
         await self.bus.open()
         await announce(self.bus)
 
-    async def start(self, *options: str, bus: str = "") -> Process:
-        """Starts a daemon on the bus, or on another one."""
+    async def start(self, *options: str) -> Process:
+        """Starts a daemon on the bus."""
         process = Process(
             "amends",
             [
                 sys.executable, "-m", "amends_coordinator.cli", "serve", "--listen", self.listen,
                 "--metrics", self.metrics, "--store", f"sqlite:///{self.folder}/amends.db",
-                "--bus", bus or self.url, *options,
+                "--bus", self.url, "--participant", f"nobody={free_address()}", *options,
             ],
             log=self.folder / "amends.log",
             cwd=ROOT,
@@ -69,6 +72,14 @@ class Stage:
             await process.stop()
         await self.bus.close()
 
+    async def until_shown(self, saga_id: str, state: SagaState = SagaState.RUNNING) -> None:
+        """Waits until an unfinished saga is shown in a state."""
+        async with asyncio.timeout(PATIENCE_S), Client(self.listen) as client:
+            while True:
+                if [saga async for saga in client.list(states=[state]) if saga.id == saga_id]:
+                    return
+                await asyncio.sleep(0.05)  # nobody tells of sagas that become known, or stall
+
     async def until(self, saga_id: str, state: SagaState) -> Any:
         """Waits until a saga is shown in a state, and returns it."""
         async with asyncio.timeout(PATIENCE_S), Client(self.listen) as client:
@@ -81,7 +92,7 @@ class Stage:
                         return found
                 except NotFound:
                     pass
-                await asyncio.sleep(0.05)  # it tells nobody of sagas that nobody knows of yet
+                await asyncio.sleep(0.05)  # nobody tells of sagas that become known
 
 
 @pytest.fixture
@@ -110,5 +121,121 @@ async def test_a_choreographed_saga_is_listed_shown_and_told(stage: Stage) -> No
     assert (await stage.command("get", "shop-2"))[0] == 3
     status, told = await stage.command("watch", "shop-2")
     assert status == 3
-    print(told)
-    print((await stage.command("get", "shop-2"))[1])
+    assert [" ".join(line.split()[2:]) for line in told.splitlines()] == [
+        "- saga started orders.place",
+        "orders.place succeeded OrderPlaced",
+        "inventory.reserve succeeded StockReserved, after OrderPlaced of orders.place",
+        "payments.charge rejected PaymentFailed, after StockReserved of inventory.reserve",
+        "- turns back payments.charge was rejected: PaymentFailed",
+        "inventory.reserve compensated StockReleased, after PaymentFailed of payments.charge",
+        "orders.place compensated OrderCancelled, after PaymentFailed of payments.charge",
+        "- saga compensated",
+    ]
+    assert (await stage.command("history", "shop-2"))[1] == told
+    status, shown = await stage.command("get", "shop-2")
+    assert status == 3
+    assert "orders.place (choreographed)" in shown
+    assert "What you can do" not in shown
+
+
+async def test_driven_sagas_are_beside_them_on_every_page(stage: Stage) -> None:
+    """An id that both have is shown as the one that is driven."""
+    await stage.bus.publish(Story("shop-1").completed().messages())
+    await stage.bus.publish(Story("driven-1").completed().messages())
+    await stage.start()
+    await stage.until("shop-1", SagaState.COMPLETED)
+    async with Client(stage.listen) as client:
+        for number in range(3):
+            await client.start(
+                Definition("wait", [Step("s", "nobody", "do")]), {}, saga_id=f"driven-{number}"
+            )
+        listed = [saga.id async for saga in client.list()]
+        assert sorted(listed) == ["driven-0", "driven-1", "driven-1", "driven-2", "shop-1"]
+        assert (await client.get("driven-1")).definition.name == "wait"
+        assert [saga.id async for saga in client.list(states=[SagaState.STALLED])] == []
+        paged, token = [], ""
+        async with grpc.aio.insecure_channel(stage.listen) as channel:
+            stub: Any = coordinator_pb2_grpc.CoordinatorStub(channel)
+            while True:
+                request = coordinator_pb2.ListSagasRequest(page_size=2, page_token=token)
+                page = await stub.ListSagas(request)
+                paged += [saga.id for saga in page.sagas]
+                token = page.next_page_token
+                if not token:
+                    break
+        assert paged == listed
+        assert (await client.cancel("driven-1")).turn_back is not None
+
+
+async def test_nobody_commands_a_choreographed_saga(stage: Stage) -> None:
+    story = Story("shop-1")
+    story.tell("OrderPlaced", "orders.place")
+    await stage.bus.publish(story.messages())
+    await stage.start()
+    await stage.until_shown("shop-1")
+    for wish in (
+        ("cancel", "shop-1"),
+        ("retry", "shop-1"),
+        ("resolve", "shop-1", "inventory.reserve", "--as", "succeeded", "--reason", "seen"),
+    ):
+        status, said = await stage.command(*wish)
+        assert status == 1
+        assert "carried on by its services: the coordinator follows it, and cannot command it" in said
+        assert "(SAGA_IS_CHOREOGRAPHED)" in said
+
+
+async def test_a_killed_daemon_goes_on_where_it_was(stage: Stage) -> None:
+    story = Story("shop-1").completed()
+    await stage.bus.publish(story.messages()[:2])
+    daemon = await stage.start()
+    await stage.until_shown("shop-1")
+    await daemon.kill()
+    await stage.bus.publish(story.messages(2))
+    await daemon.start()
+    saga = await stage.until("shop-1", SagaState.COMPLETED)
+    assert saga.sequence == 6
+
+
+async def test_an_id_beyond_ascii_is_shown_like_any_other(stage: Stage) -> None:
+    await stage.bus.publish(Story("Bestellung №7").completed().messages())
+    await stage.start()
+    await stage.until("Bestellung №7", SagaState.COMPLETED)
+    assert "Bestellung №7" in (await stage.command("list"))[1]
+
+
+async def test_silence_is_told_by_state_metric_and_log(stage: Stage) -> None:
+    story = Story("shop-1")
+    story.tell("OrderPlaced", "orders.place")
+    await stage.bus.publish(story.messages())
+    stage.metrics = free_address()
+    await stage.start("--stall-after", "1s", "--log-format", "json")
+    await stage.until_shown("shop-1", SagaState.STALLED)
+    status, shown = await stage.command("get", "shop-1")
+    assert status == 4
+    assert "inventory has not reacted to OrderPlaced for 1 second" in shown
+    assert "amends dead-letters list --saga shop-1" in shown
+    lines = [
+        json.loads(line) for line in (stage.folder / "amends.log").read_text().splitlines() if line[0] == "{"
+    ]
+    assert [line["saga_id"] for line in lines if line.get("action") == "saga_stalled"] == ["shop-1"]
+    reader, writer = await asyncio.open_connection(*stage.metrics.split(":"))
+    writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+    scraped = (await reader.read()).decode()
+    writer.close()
+    assert "amends_choreographed_sagas_stalled_total 1.0" in scraped
+    assert "amends_choreography_events_total 1.0" in scraped
+
+
+@pytest.mark.parametrize(
+    ("bus", "words"),
+    [
+        ("kafka://host", "must be sqlite:///PATH or nats://HOST:PORT"),
+        ("sqlite:////dev/null", "/dev/null"),
+    ],
+)
+async def test_a_bus_that_cannot_be_used_is_refused_at_start(stage: Stage, bus: str, words: str) -> None:
+    status, said = await stage.command("serve", "--listen", stage.listen, "--metrics", "off", "--bus", bus,
+                                       "--store", f"sqlite:///{stage.folder}/amends.db")  # fmt: skip
+    assert status != 0
+    assert len(said.splitlines()) == 1
+    assert words in said

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from amends._ids import is_id
 from amends.v1 import event_pb2, saga_pb2
-from amends_coordinator.api.requests import is_shown_id
+from amends_coordinator.api.requests import check_saga_id, is_shown_id
 from amends_coordinator.runtime.errors import NotAllowedError
 from amends_coordinator.runtime.runtime import Runtime
 from amends_coordinator.store.interface import Cursor, Filter, SagaRow
@@ -19,6 +19,11 @@ class Followed:
         """Stands beside a runtime."""
         self._runtime = runtime
         self._tracker = tracker
+
+    def check_id(self, saga_id: str) -> None:
+        """Checks the id of a saga that is asked for. Raises InvalidRequestError."""
+        if self._tracker is None or not is_shown_id(saga_id):
+            check_saga_id(saga_id)
 
     async def get(self, saga_id: str) -> saga_pb2.Saga | None:
         """Shows a saga that is followed; None if there is none. Raises as Tracker.get."""

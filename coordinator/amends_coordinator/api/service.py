@@ -86,7 +86,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     async def GetSaga(self, request: pb.GetSagaRequest, _context: Context) -> saga_pb2.Saga:
         if (followed := await self._followed.get(request.saga_id)) is not None:
             return followed
-        requests.check_saga_id(request.saga_id)
+        self._followed.check_id(request.saga_id)
         live = self._runtime.live(request.saga_id)
         if live is None or self._runtime.journal.trouble is not None:
             return saga_to_proto(await self._runtime.read(request.saga_id))
@@ -115,7 +115,7 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
                 async for followed in told:
                     yield followed
                 return
-            requests.check_saga_id(request.saga_id)
+            self._followed.check_id(request.saga_id)
             async for event in watch(self._runtime, request.saga_id, after, live=live):
                 yield event_to_proto(request.saga_id, event)
         except Exception as error:  # to_status tells the foreseen from the unforeseen

@@ -33,4 +33,4 @@ def in_words(seconds: float) -> str:
     for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= 2 * size and seconds % size == 0:
             return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} seconds"
+    return f"{seconds:g} second" + ("" if seconds == 1 else "s")
