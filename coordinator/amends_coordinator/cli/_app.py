@@ -7,6 +7,7 @@ from amends_coordinator.cli import (
     _definitions,
     _operate,
     _protos,
+    _relay,
     _serve,
     _show,
     _start,
@@ -42,6 +43,7 @@ for command in (
     _operate.resolve,
     _definitions.definitions,
     _protos.protos,
+    _relay.relay,
     _stubs.stubs,
     _conformance.conformance,
 ):

@@ -104,6 +104,18 @@ def _debug(command: C, *, documented: bool) -> C:
     )(command)
 
 
+def bus_option(command: C) -> C:
+    """Adds --bus, to a command that works on a bus without a coordinator."""
+    return click.option(
+        "--bus",
+        metavar="URL",
+        envvar="AMENDS_BUS",
+        show_envvar=True,
+        required=True,
+        help="The bus of the services: sqlite:///FILE or nats://HOST:PORT.",
+    )(command)
+
+
 def json_option(command: C) -> C:
     """Adds --json."""
     return click.option(

@@ -100,6 +100,11 @@ MARK_REFUSED: Final = """
 UPDATE amends_outbox SET attempts = attempts + 1, last_error = ?, not_before = ?, dead_at = ? WHERE number = ?
 """
 
+REVIVE: Final = """
+UPDATE amends_outbox SET attempts = 0, not_before = 0, dead_at = NULL
+WHERE sent_at IS NULL AND dead_at IS NOT NULL
+"""
+
 BACKLOG: Final = "SELECT count(*), min(created_at), count(dead_at) FROM amends_outbox WHERE sent_at IS NULL"
 
 EXPIRE_OUTBOX: Final = """
