@@ -84,7 +84,7 @@ async def test_it_tries_again_what_was_given_up_if_asked_to(tmp_path: Path) -> N
     service = service_at(tmp_path)
     async with service:
         await service.begin(service._reactions["place"], {"sku": "tea"}, saga_id="s1")
-        await service._opened().run(_give_up_all)
+        await service._opened().read(_give_up_all)
         async with relay(tmp_path, "--revive") as process:
             assert (await first_on(tmp_path)).key == "s1"
             process.send_signal(signal.SIGTERM)

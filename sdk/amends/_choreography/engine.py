@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf import any_pb2
 
@@ -28,6 +28,8 @@ from amends._fence import Fence, Ledger
 from amends._ids import new_saga_id
 from amends._transactions.gatherer import Gatherer, resolver
 from amends.errors import Fault, StartError
+
+T = TypeVar("T")
 
 RETENTION_MARGIN_S: Final = 7 * 24 * 3600.0
 """How much longer inbox and fence have to remember than the bus keeps events: the days in which a saga may go
@@ -149,9 +151,13 @@ class Engine:
             await self._bus.close()
         await self._fence.close()
 
-    async def run(self, work: Any) -> Any:
+    async def read(self, work: Callable[[Ledger], T]) -> T:
         """Applies work to the database while no transaction is open."""
         return await self._gatherer.between_batches(work)
+
+    async def retry_all(self) -> list[Disposition]:
+        """Tries every waiting event again, whenever it would be due; returns what became of each."""
+        return await self._retrier.retry_all()
 
     async def _stop_consuming(self, grace: float) -> None:
         if self._consumer is None or self._consuming is None:

@@ -116,6 +116,12 @@ class Inbox:
         cursor.row_factory = None
         return cursor.fetchall()
 
+    def all_waiting(self, db: sqlite3.Connection) -> list[tuple[int, str]]:
+        """Lists all events that are to be tried again, whenever."""
+        cursor = db.execute(queries.WAITING, (self.consumer,))
+        cursor.row_factory = None
+        return cursor.fetchall()
+
     def next_due(self, db: sqlite3.Connection) -> float | None:
         """Tells when the next event is to be tried again."""
         cursor = db.execute(queries.NEXT_DUE, (self.consumer,))

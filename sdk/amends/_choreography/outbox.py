@@ -75,6 +75,24 @@ def unsent(db: sqlite3.Connection, partitions: Collection[int], now: float, limi
     ]
 
 
+def last_number(db: sqlite3.Connection) -> int:
+    """The number of the row that was put in last; 0 for none."""
+    cursor = db.execute(queries.LAST)
+    cursor.row_factory = None
+    found: int = cursor.fetchone()[0]
+    return found
+
+
+def since(db: sqlite3.Connection, number: int) -> list[Message]:
+    """Reads what was put in after a row."""
+    cursor = db.execute(queries.SINCE, (number,))
+    cursor.row_factory = None
+    return [
+        Message(id=event_id, key=saga_id, subject=subject, headers=json.loads(headers), data=data)
+        for event_id, saga_id, subject, headers, data in cursor
+    ]
+
+
 def mark_sent(db: sqlite3.Connection, sent: Sequence[tuple[int, Receipt]], now: float) -> None:
     """Remembers what the bus has."""
     rows = [(now, receipt.stream, receipt.sequence, number) for number, receipt in sent]

@@ -59,6 +59,10 @@ SELECT number, saga_id FROM amends_inbox
 WHERE consumer = ? AND state = 'WAITING' AND next_at <= ? ORDER BY next_at LIMIT ?
 """
 
+WAITING: Final = """
+SELECT number, saga_id FROM amends_inbox WHERE consumer = ? AND state = 'WAITING' ORDER BY number
+"""
+
 NEXT_DUE: Final = "SELECT min(next_at) FROM amends_inbox WHERE consumer = ? AND state = 'WAITING'"
 
 COUNT_OPEN: Final = (
@@ -92,6 +96,12 @@ ORDER BY number LIMIT ?3
 NEXT_UNSENT: Final = """
 SELECT min(not_before) FROM amends_outbox
 WHERE sent_at IS NULL AND attempts > 0 AND dead_at IS NULL
+"""
+
+LAST: Final = "SELECT coalesce(max(number), 0) FROM amends_outbox"
+
+SINCE: Final = """
+SELECT event_id, saga_id, subject, headers, data FROM amends_outbox WHERE number > ? ORDER BY number
 """
 
 MARK_SENT: Final = "UPDATE amends_outbox SET sent_at = ?, bus_stream = ?, bus_sequence = ? WHERE number = ?"

@@ -24,6 +24,9 @@ DUE_MAX: Final = 100
 POLL_S: Final = 5.0
 """How often to look, at least: another process of the service may have put something aside."""
 
+BLOCKED_S: Final = 1.0
+"""How long to wait when the database takes nothing at all."""
+
 ATTEMPTS_MAX: Final = 20
 INITIAL_BACKOFF_S: Final = 0.1
 BACKOFF_MULTIPLIER: Final = 2.0
@@ -65,17 +68,26 @@ class Retrier:
                 _log.warning("events that wait cannot be read, next try in %g s: %s", POLL_S, error)
             else:
                 if numbers:
-                    await self._retry(numbers)
+                    if not await self._retry(numbers):
+                        await asyncio.sleep(BLOCKED_S)
                     continue
                 wait = POLL_S if next_at is None else min(POLL_S, max(0.0, next_at - time.time()))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), wait)
 
+    async def retry_all(self) -> list[Disposition]:
+        """Tries everything again that waits, whenever it would be due; returns what became of each."""
+        waiting = await self._gatherer.between_batches(
+            lambda ledger: self._reactor.inbox.all_waiting(connection_of(ledger))
+        )
+        return await self._retry(waiting)
+
     def _look(self, ledger: Ledger) -> tuple[list[tuple[int, str]], float | None]:
         db = connection_of(ledger)
         return self._reactor.inbox.due(db, time.time(), DUE_MAX), self._reactor.inbox.next_due(db)
 
-    async def _retry(self, due: list[tuple[int, str]]) -> None:
+    async def _retry(self, due: list[tuple[int, str]]) -> list[Disposition]:
+        """Tries some events again; leaves out those about which the database takes nothing now."""
         loop = asyncio.get_running_loop()
         waiters: list[asyncio.Future[Any]] = []
         jobs = []
@@ -86,12 +98,10 @@ class Retrier:
             jobs.append(SteppedJob(steps, resolver(waiter), fields, None))
             waiters.append(waiter)
         self._gatherer.submit(jobs, in_thread=self._in_thread)
-        answers = await asyncio.gather(*waiters)
+        answers = [each for each in await asyncio.gather(*waiters) if isinstance(each, Disposition)]
         for answer in answers:
-            if isinstance(answer, Disposition):
-                self._on_disposition(answer)
-        if not any(isinstance(answer, Disposition) for answer in answers):
-            await asyncio.sleep(1.0)  # the database takes nothing at the moment
+            self._on_disposition(answer)
+        return answers
 
 
 def backoff_of(

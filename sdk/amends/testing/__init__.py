@@ -1,4 +1,4 @@
-"""For tests of your own: a participant without a port, called as a coordinator would call it.
+"""For tests of your own: a participant called as a coordinator would, a service given events as a bus would.
 
 ::
 
@@ -7,7 +7,8 @@
             await tester.assert_fenced("charge", Order(account="ada", amount=12))
 """
 
+from amends.testing._event_tester import EventTester, Told
 from amends.testing._outcomes import CompensateOutcome, TryOutcome
 from amends.testing._tester import ParticipantTester
 
-__all__ = ["CompensateOutcome", "ParticipantTester", "TryOutcome"]
+__all__ = ["CompensateOutcome", "EventTester", "ParticipantTester", "Told", "TryOutcome"]
