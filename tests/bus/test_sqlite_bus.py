@@ -362,7 +362,7 @@ async def test_a_bell_that_nobody_listens_to_does_not_stop_who_rings(open_bus: O
     while is_written(descriptor):
         pass
     os.close(descriptor)
-    await publish(bus, message(1))
+    bell.ring([pipe])
     assert not bell.is_silent(pipe)
 
 
@@ -658,6 +658,30 @@ async def test_a_file_that_cannot_be_used_is_refused_with_what_to_do(
     with pytest.raises(BusError, match=advice) as caught:
         await SqliteBus(path).open()
     assert str(path) in str(caught.value)
+
+
+def test_a_file_that_keeps_no_log_is_refused() -> None:
+    """A file that cannot have a write-ahead log is refused, such as one in memory."""
+    with pytest.raises(BusError, match="cannot keep a write-ahead log; put it on a local disk"):
+        opening.connect_to_publish(Path(":memory:"))
+
+
+async def test_a_bus_that_opens_by_half_leaves_nothing_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bus whose second connection fails closes its first, and may be opened later."""
+
+    def fail(_: Path) -> sqlite3.Connection:
+        raise BusError("no room for another connection")
+
+    bus = SqliteBus(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "connect_to_consume", fail)
+        with pytest.raises(BusError, match="no room"):
+            await bus.open()
+    assert not [thread for thread in threading.enumerate() if "_connection_worker" in thread.name]
+    await bus.open()
+    await bus.close()
 
 
 async def test_two_processes_that_make_the_file_at_once_make_one_bus(path: Path) -> None:
