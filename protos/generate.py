@@ -1,5 +1,7 @@
 """Generates sdk/amends/v1 from protos/: messages, gRPC stubs, type stubs, and copies of the .proto files.
 
+And beside the .proto files of the sample the messages that its services import.
+
 ``--check`` writes nothing and fails if the result would differ from what is there.
 """
 
@@ -11,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import google.rpc
@@ -19,6 +22,11 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "sdk" / "amends" / "v1"
 PACKAGE = Path("amends") / "v1"
+
+SAMPLES = ROOT / "sample_services" / "protos"
+SAMPLE_PACKAGE = Path("shop") / "v1"
+SAMPLE_NAMES = ("orders", "payment_events")
+"""What the sample's services import as it is; payments.proto is there for others to generate from."""
 
 
 def compiler(*folders: Path) -> list[str]:
@@ -32,12 +40,7 @@ def generate(out: Path) -> None:
     """Writes the generated package amends/v1 below ``out``."""
     sources = sorted((ROOT / "protos" / PACKAGE).glob("*.proto"))
     kinds = ("python", "grpc_python", "mypy", "mypy_grpc")
-    command = compiler(ROOT / "protos")
-    command += [f"--{kind}_out={out}" for kind in kinds]
-    command += [str(PACKAGE / source.name) for source in sources]
-    # The mypy plugins are programs in the bin folder of this interpreter's environment.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    subprocess.run(command, check=True, env={**os.environ, "PATH": path}, stderr=subprocess.DEVNULL)
+    _compile(ROOT / "protos", [PACKAGE / source.name for source in sources], kinds, out)
     package = out / PACKAGE
     for source in sources:
         shutil.copy(source, package / source.name)
@@ -47,9 +50,22 @@ def generate(out: Path) -> None:
     (package / "__init__.py").write_text('"""The contracts of Amends, generated from protos/amends/v1."""\n')
 
 
+def generate_samples(out: Path) -> None:
+    """Writes the messages of the sample below ``out``."""
+    _compile(SAMPLES, [SAMPLE_PACKAGE / f"{name}.proto" for name in SAMPLE_NAMES], ("python", "mypy"), out)
+
+
+def _compile(folder: Path, sources: Iterable[Path], kinds: Iterable[str], out: Path) -> None:
+    command = [*compiler(folder), *(f"--{kind}_out={out}" for kind in kinds), *map(str, sources)]
+    # The mypy plugins are programs in the bin folder of this interpreter's environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    subprocess.run(command, check=True, env={**os.environ, "PATH": path}, stderr=subprocess.DEVNULL)
+
+
 def differences(left: Path, right: Path) -> list[str]:
     """Names the files that are not the same in both folders."""
-    names = {path.name for folder in (left, right) for path in folder.glob("*") if path.is_file()}
+    names = {path.name for folder in (left, right) for path in folder.glob("*.py*") if path.is_file()}
+    names |= {path.name for path in left.glob("*") if path.is_file()}
     _, mismatch, errors = filecmp.cmpfiles(left, right, sorted(names), shallow=False)
     return mismatch + errors
 
@@ -61,9 +77,10 @@ def main() -> int:
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
-        fresh = Path(folder) / PACKAGE
+        generate_samples(Path(folder))
+        fresh, sample = Path(folder) / PACKAGE, Path(folder) / SAMPLE_PACKAGE
         if check:
-            stale = differences(fresh, TARGET)
+            stale = [*differences(fresh, TARGET), *differences(sample, SAMPLES / SAMPLE_PACKAGE)]
             if stale:
                 sys.stderr.write(
                     f"generated code is not up to date ({', '.join(stale)}): run 'make protos'\n"
@@ -71,6 +88,7 @@ def main() -> int:
             return 1 if stale else 0
         shutil.rmtree(TARGET, ignore_errors=True)
         shutil.copytree(fresh, TARGET)
+        shutil.copytree(sample, SAMPLES / SAMPLE_PACKAGE, dirs_exist_ok=True)
     return 0
 
 
