@@ -1,4 +1,4 @@
-"""What the three services have in common as programs: serve, or show the ledger."""
+"""What the services have in common as programs: serve, or show the ledger."""
 
 import argparse
 import json
@@ -7,40 +7,65 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from amends import Participant
+from amends.choreography import EventService
 from sample_services.book import Book, Bookkeeping
 from sample_services.turnstile import Turnstile
 
-GRACE_S = 2.0
-"""How long calls under way may take to end when the service is asked to stop."""
+GRACE_S: Final = 2.0
+"""How long calls or events under way may take to end when the service is asked to stop."""
+
+DEFAULT_LISTEN: Final = "127.0.0.1:0"
+"""Port 0: any free one."""
 
 
-def run(bookkeeping: Bookkeeping, build: Callable[[str, Turnstile], Participant]) -> int:
-    """Runs a service as its command line asks, and returns the exit status."""
-    options = _parser(bookkeeping.service).parse_args()
+def run(
+    bookkeeping: Bookkeeping,
+    participant: Callable[[str, Turnstile], Participant],
+    reacting: Callable[[str, str, Turnstile], EventService],
+) -> int:
+    """Runs a service as its command line asks, and returns the exit status.
+
+    Args:
+        bookkeeping: says where its ledger is.
+        participant: makes it a participant, of a store; that is what it is unless there is a bus.
+        reacting: makes it a service of choreographed sagas, of a bus and a store.
+    """
+    parser = parser_for(bookkeeping.service)
+    parser.add_argument("--bus", metavar="URL", help="react to the events there, and listen nowhere")
+    parser.add_argument(
+        "--turnstile", type=Path, metavar="FOLDER", help="where a file stops whoever comes to its place"
+    )
+    options = parser.parse_args()
     if options.ledger:
-        return _show(bookkeeping, options.ledger, as_json=options.json)
-    build(options.store, Turnstile(options.turnstile)).serve(options.listen, grace=GRACE_S)
+        return show(bookkeeping, options.ledger, as_json=options.json)
+    turnstile = Turnstile(options.turnstile)
+    if options.bus is None:
+        participant(options.store, turnstile).serve(options.listen or DEFAULT_LISTEN, grace=GRACE_S)
+        return 0
+    if options.listen:
+        parser.error("--listen goes without --bus: with a bus nobody calls the service")
+    reacting(options.bus, options.store, turnstile).serve(grace=GRACE_S)
     return 0
 
 
-def _parser(service: str) -> argparse.ArgumentParser:
+def parser_for(service: str) -> argparse.ArgumentParser:
+    """Makes what reads the command line of a service: the options that all of them have."""
     parser = argparse.ArgumentParser(
         prog=f"python -m sample_services.{service}",
         description=f"Serves {service}, or shows its ledger.",
     )
-    parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0: any free one")
+    parser.add_argument("--listen", metavar="HOST:PORT", help=f"default: {DEFAULT_LISTEN}, any free port")
     parser.add_argument("--store", default=f"sqlite:///{service}.db", metavar="sqlite:///FILE")
-    parser.add_argument(
-        "--turnstile", type=Path, metavar="FOLDER", help="where a file stops whoever comes to its place"
-    )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="show the ledger in FILE, and end")
     parser.add_argument("--json", action="store_true", help="show the ledger for programs")
     return parser
 
 
-def _show(bookkeeping: Bookkeeping, path: Path, *, as_json: bool) -> int:
+def show(bookkeeping: Bookkeeping, path: Path, *, as_json: bool) -> int:
+    """Prints a ledger, and returns the exit status."""
     try:
         book = bookkeeping.read(path)
     except (FileNotFoundError, sqlite3.DatabaseError) as error:

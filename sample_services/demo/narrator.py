@@ -13,7 +13,7 @@ from rich.text import Text
 from amends import Event
 from amends_coordinator.cli.timeline import describe
 from sample_services.book import Book
-from sample_services.payments.service import euros
+from sample_services.payments.accounts import euros
 
 _INDENT = "  "
 

@@ -1,6 +1,11 @@
 """Where the inventory writes what."""
 
+from importlib import resources
+
 from sample_services.book import Bookkeeping
+
+SCHEMA = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+"""Makes the ledger where there is none."""
 
 BOOKKEEPING = Bookkeeping(
     service="inventory",

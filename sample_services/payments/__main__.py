@@ -2,8 +2,9 @@
 
 import sys
 
+from sample_services.payments import reactions
 from sample_services.payments.ledger import BOOKKEEPING
 from sample_services.payments.service import payments
 from sample_services.serving import run
 
-sys.exit(run(BOOKKEEPING, payments))
+sys.exit(run(BOOKKEEPING, payments, reactions.payments))

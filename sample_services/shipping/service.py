@@ -4,47 +4,26 @@ It takes whatever JSON the shop sends and looks at two fields of it. Handy to be
 refuses a misspelt field, as the other two services have, is better company in the long run.
 """
 
-from importlib import resources
-from sqlite3 import Connection
 from typing import Any
 
-from amends import Context, Participant, Rejected
+from amends import Context, Participant
+from sample_services.shipping import parcels
+from sample_services.shipping.ledger import SCHEMA
 
 
 def shipping(store: str) -> Participant:
     """Returns the service on a store, such as "sqlite:///shipping.db"."""
-    schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
-    participant = Participant("shipping", store=store, schema=schema)
+    participant = Participant("shipping", store=store, schema=SCHEMA)
 
     @participant.action
     def ship(order: dict[str, Any], ctx: Context) -> dict[str, Any]:
         """Hands a parcel to the carrier."""
-        country = order.get("country")
-        if not order.get("address"):
-            raise Rejected("ADDRESS_MISSING", "a parcel needs an address")
-        db: Connection = ctx.db
-        if db.execute("SELECT 1 FROM country WHERE code = ?", (country,)).fetchone() is None:
-            raise Rejected(
-                "ADDRESS_NOT_SERVED",
-                f"no carrier goes to {country}",
-                metadata={"country": str(country)},
-            )
-        _move(ctx, country, 1)
-        # The key is the same in every attempt, which makes it a good name for what the step brings forth.
-        return {"parcel": ctx.idempotency_key, "country": country}
+        country = str(order.get("country"))
+        return {"parcel": parcels.hand_over(order.get("address", ""), country, ctx), "country": country}
 
     @ship.compensate
     def cancel_shipment(order: dict[str, Any], shipment: dict[str, Any] | None, ctx: Context) -> None:
         """Calls the parcel back."""
-        _move(ctx, order["country"], -1)
+        parcels.call_back(order["country"], ctx)
 
     return participant
-
-
-def _move(ctx: Context, country: Any, parcels: int) -> None:
-    db: Connection = ctx.db
-    db.execute("UPDATE country SET parcels = parcels + ? WHERE code = ?", (parcels, country))
-    db.execute(
-        "INSERT INTO parcel_movement (saga, step, country, parcels) VALUES (?, ?, ?, ?)",
-        (ctx.saga_id, ctx.step, country, parcels),
-    )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sample_services.payments import reactions
 from sample_services.payments.ledger import BOOKKEEPING
 from sample_services.payments.service import payments
 from sample_services.serving import run
@@ -23,7 +24,7 @@ async def paid(bank: Counter, ledger: Path) -> Path:
 
 def show(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["payments", *arguments])
-    return run(BOOKKEEPING, payments)
+    return run(BOOKKEEPING, payments, reactions.payments)
 
 
 def test_it_is_a_table_for_people(
