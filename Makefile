@@ -48,4 +48,4 @@ model: .venv         ## checks a model of the protocol exhaustively; needs spin 
 	@touch .venv
 
 clean:               ## removes what the other targets made
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf .venv node_modules build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
