@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from amends._bus.interface import BusError, BusUnavailableError, Delivery, Settlement
-from amends._bus.sqlite import consuming, upkeep
+from amends._bus.sqlite import consuming, joining, upkeep
 from amends._bus.sqlite.bell import Bell, ring
-from amends._bus.sqlite.consuming import GivenUpError, Owner
+from amends._bus.sqlite.consuming import GivenUpError
+from amends._bus.sqlite.joining import Owner
 from amends._bus.sqlite.lane import Lane, in_transaction
 
 T = TypeVar("T")
@@ -71,7 +72,7 @@ class SqliteSubscription:
             self._bell = Bell.hang(self._path)
         name = self._bell.path.name
         self._owner = await self._lane.write(
-            lambda connection: consuming.join(connection, self._consumer, self._subjects, name)
+            lambda connection: joining.join(connection, self._consumer, self._subjects, name)
         )
 
     async def fetch(self, limit: int) -> Sequence[Delivery]:
@@ -113,7 +114,7 @@ class SqliteSubscription:
             await self._leave()
 
     async def _leave(self) -> None:
-        bells = await self._tell(lambda connection, owner: consuming.leave(connection, owner.number))
+        bells = await self._tell(lambda connection, owner: joining.leave(connection, owner.number))
         self._give_up()
         self._ring(bells or ())
 

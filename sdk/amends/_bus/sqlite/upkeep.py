@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from amends._bus.sqlite.bell import is_silent
-from amends._bus.sqlite.consuming import leave
+from amends._bus.sqlite.joining import leave
 
 PERIOD_S: Final = 0.5
 """How long a message may wait for an owner whose bell was not heard, and what a dead one had for another."""
