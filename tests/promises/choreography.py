@@ -180,7 +180,11 @@ def _restless(parts: Parts, events: Sequence[Event]) -> Iterator[str]:
             if state == "PARKED" and "DEAD" not in part.inbox.values():
                 yield f"P2: {reference} is parked at {service}, and nothing is in its way"
     for event in events:
-        if event.source in parts and event.reference not in parts[event.source].outbox:
+        if (
+            event.source in parts
+            and event.reference not in parts[event.source].outbox
+            and not event.replay_of
+        ):
             yield f"P7: {event.reference} is on the bus, and was never in the outbox of {event.source}"
 
 
