@@ -1,4 +1,4 @@
-"""Runs rounds of chaos: ``python -m tests.chaos --rounds 20``."""
+"""Runs rounds of chaos: ``python -m tests.chaos --rounds 20``, or with ``--choreography``."""
 
 import argparse
 import asyncio
@@ -8,7 +8,13 @@ import sys
 from collections.abc import Sequence
 
 from tests.chaos import plan
-from tests.chaos.round import Outcome, run
+from tests.chaos import round as orchestration
+from tests.chaos.choreography import plan as choreography_plan
+from tests.chaos.choreography import round as choreography_round
+from tests.chaos.choreography.round import Outcome as ChoreographyOutcome
+from tests.chaos.round import Outcome as OrchestrationOutcome
+
+Outcome = OrchestrationOutcome | ChoreographyOutcome
 
 
 def main() -> int:
@@ -17,24 +23,38 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20, help="how many (default: 20)")
     parser.add_argument("--seed", type=int, help="the seed of the first round; each later one has the next")
     parser.add_argument("--seconds", type=float, help="how long faults go on in a round (default: drawn)")
+    parser.add_argument(
+        "--choreography", action="store_true", help="services that coordinate by events, with no coordinator"
+    )
+    parser.add_argument(
+        "--bus", choices=choreography_plan.BUSES, default="sqlite", help="theirs (default: sqlite)"
+    )
     options = parser.parse_args()
     logging.getLogger("amends").setLevel(logging.ERROR)  # a client reports every absence of its coordinator
     first = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     outcomes = []
     for number in range(options.rounds):
-        outcome = asyncio.run(run(plan.draw(first + number, seconds=options.seconds)))
+        outcome = _run(first + number, options)
         outcomes.append(outcome)
         print(f"round {number + 1}, {outcome}", flush=True)
-        _tell_violations(outcome, options.seconds)
+        _tell_violations(outcome, options)
     return _conclude(outcomes)
 
 
-def _tell_violations(outcome: Outcome, seconds: float | None) -> None:
+def _run(seed: int, options: argparse.Namespace) -> Outcome:
+    if not options.choreography:
+        return asyncio.run(orchestration.run(plan.draw(seed, seconds=options.seconds)))
+    drawn = choreography_plan.draw(seed, options.bus, seconds=options.seconds)
+    return asyncio.run(choreography_round.run(drawn))
+
+
+def _tell_violations(outcome: Outcome, options: argparse.Namespace) -> None:
     if not outcome.violations:
         return
     for violation in outcome.violations:
         print(f"  {violation}")
-    again = "" if seconds is None else f" --seconds {seconds:g}"
+    again = f" --choreography --bus {options.bus}" if options.choreography else ""
+    again += "" if options.seconds is None else f" --seconds {options.seconds:g}"
     print("  The plan was:")
     for fault in outcome.plan.faults:
         print(f"    {fault}")

@@ -2,14 +2,48 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol
 
+from tests.chaos.disk import Disk
 from tests.chaos.plan import Fault, Harm
-from tests.chaos.stage import Stage
+from tests.chaos.proxy import Link
+from tests.chaos.ward import Ward
 
 DELAY: Final = 0.03
 """Seconds that a slow link adds to everything that passes: a few times what a call takes."""
+
+
+class Plan(Protocol):
+    """What is to be done."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it goes on."""
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """In the order of their times."""
+
+
+class Stage(Protocol):
+    """Whom it can be done to."""
+
+    @property
+    def plan(self) -> Plan:
+        """What is to be done."""
+
+    @property
+    def wards(self) -> Mapping[str, Ward]:
+        """The processes, by name."""
+
+    @property
+    def links(self) -> Mapping[str, Link]:
+        """The links, by the name that their faults have."""
+
+    @property
+    def disk(self) -> Disk | None:
+        """The disk that can be filled, where the machine allows one."""
 
 
 async def perform(stage: Stage) -> None:

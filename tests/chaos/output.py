@@ -5,6 +5,9 @@ from typing import Final
 
 HARMLESS: Final = (
     "MisfortuneError",  # handlers raise it on purpose
+    "tests.chaos.choreography.conduct.MisfortuneError",
+    "amends.errors.Refused: NOT_TODAY",
+    "amends.errors.HandlerError: step",  # one emits on purpose what it has not declared
     "sqlite3.OperationalError: database or disk is full",  # a disk is filled on purpose
 )
 """How a traceback may end that a process may print: with what the round did to it."""

@@ -131,8 +131,8 @@ def _draw_faults(
     def fault(harms: dict[Harm, int], targets: dict[str, int], longest: Sequence[float] = MOMENTS) -> Fault:
         return Fault(
             at=chance.uniform(0, seconds),
-            harm=_weighed(chance, harms),
-            target=_weighed(chance, targets),
+            harm=weighed(chance, harms),
+            target=weighed(chance, targets),
             seconds=chance.choice(longest) * chance.uniform(0.5, 1.0),
         )
 
@@ -144,5 +144,5 @@ def _draw_faults(
     return faults
 
 
-def _weighed(chance: Random, weights: dict[T, int]) -> T:
+def weighed(chance: Random, weights: dict[T, int]) -> T:
     return chance.choices(list(weights), list(weights.values()))[0]
