@@ -72,6 +72,18 @@ class Consumer:
         self._settlements: list[Settlement] = []
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._subscription: Subscription | None = None
+
+    async def join(self) -> None:
+        """Asks for the service's part: what is published once this has returned is received.
+
+        Where the bus is away, `run` goes on asking.
+
+        Raises:
+            BusError: the bus is there and gives no such consumer.
+        """
+        with suppress(BusUnavailableError):
+            self._subscription = await self._bus.subscribe(self._reactor.service, self._reactor.families)
 
     async def run(self) -> None:
         """Consumes until `stop` is called, then returns when everything taken in is settled.
@@ -79,7 +91,7 @@ class Consumer:
         Raises:
             BusError: the bus is there and gives no such consumer.
         """
-        subscription = await self._subscribe()
+        subscription = self._subscription or await self._subscribe()
         if subscription is None:
             return
         helpers = [
@@ -117,11 +129,12 @@ class Consumer:
                 await self._until(lambda: len(self._in_flight) < IN_FLIGHT_MAX or self._stopping.is_set())
                 room = IN_FLIGHT_MAX - len(self._in_flight)
                 fetch = asyncio.ensure_future(subscription.fetch(min(room, IN_FLIGHT_MAX // 2)))
-                await asyncio.wait([fetch, stopped], return_when=asyncio.FIRST_COMPLETED)
-                if not fetch.done():
-                    fetch.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await fetch
+                try:
+                    await asyncio.wait([fetch, stopped], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    fetch.cancel()  # nothing happens to one that is done
+                    await asyncio.wait([fetch])
+                if fetch.cancelled():
                     return
                 self._take(fetch.result())
         finally:
@@ -133,14 +146,14 @@ class Consumer:
             self._in_flight[id(delivery)] = delivery
             message = delivery.message
             saga_id = saga_id_of(message.headers)
-            span = tracing.begin_processing(
+            context, span = tracing.begin_processing(
                 message.subject, self._reactor.service, saga_id, message.headers.get("traceparent", "")
             )
             job = SteppedJob(
                 partial(self._reactor.receive, message=message),
-                partial(self._answered, delivery, None if span is None else span[1]),
+                partial(self._answered, delivery, span),
                 {"service": self._reactor.service, "saga_id": saga_id, "event": reference_of(message)},
-                None if span is None else span[0],
+                context,
             )
             jobs.append(job)
         self._gatherer.submit(jobs, in_thread=self._in_thread)

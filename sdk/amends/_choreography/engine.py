@@ -26,6 +26,7 @@ from amends._choreography.sweeping import sweep_for_ever
 from amends._choreography.work import SteppedJob
 from amends._fence import Fence, Ledger
 from amends._ids import new_saga_id
+from amends._participant.tracing import current
 from amends._transactions.gatherer import Gatherer, resolver
 from amends.errors import Fault, StartError
 
@@ -89,6 +90,8 @@ class Engine:
             in_thread=self._in_thread,
             on_disposition=self._dealt_with,
         )
+        # Before anything is published from here: what others answer is for this service too.
+        await self._consumer.join()
         if relays:
             self._relay = Relay(bus, self._gatherer.between_batches)
             self._start(self._relay.run(), "relay")
@@ -103,7 +106,7 @@ class Engine:
         chosen = saga_id or new_saga_id()
         steps = partial(enter, reactor=self._reactor, entry=entry, saga_id=chosen, payload=payload)
         fields: dict[str, object] = {"service": self._reactor.service, "saga_id": chosen}
-        job = SteppedJob(steps, resolver(waiter), fields, None, is_part=False)
+        job = SteppedJob(steps, resolver(waiter), fields, current(), is_part=False)
         self._gatherer.submit([job], in_thread=self._in_thread)
         answer = await waiter
         if isinstance(answer, BaseException):

@@ -21,6 +21,15 @@ class Waiting(NamedTuple):
     """How many failed before."""
 
 
+class Due(NamedTuple):
+    """An event that is to be tried again, without its payload."""
+
+    number: int
+    saga_id: str
+    subject: str
+    traceparent: str
+
+
 class Inbox:
     """The rows of one consumer."""
 
@@ -110,17 +119,13 @@ class Inbox:
         """Lets the oldest parked event of a saga go, if nothing is in its way any more."""
         db.execute(queries.UNPARK, (self.consumer, now, saga_id))
 
-    def due(self, db: sqlite3.Connection, now: float, limit: int) -> list[tuple[int, str]]:
-        """Lists events that are to be tried again: number and saga."""
-        cursor = db.execute(queries.DUE, (self.consumer, now, limit))
-        cursor.row_factory = None
-        return cursor.fetchall()
+    def due(self, db: sqlite3.Connection, now: float, limit: int) -> list[Due]:
+        """Lists events that are to be tried again by now."""
+        return _due(db.execute(queries.DUE, (self.consumer, now, limit)))
 
-    def all_waiting(self, db: sqlite3.Connection) -> list[tuple[int, str]]:
+    def all_waiting(self, db: sqlite3.Connection) -> list[Due]:
         """Lists all events that are to be tried again, whenever."""
-        cursor = db.execute(queries.WAITING, (self.consumer,))
-        cursor.row_factory = None
-        return cursor.fetchall()
+        return _due(db.execute(queries.WAITING, (self.consumer,)))
 
     def next_due(self, db: sqlite3.Connection) -> float | None:
         """Tells when the next event is to be tried again."""
@@ -134,3 +139,11 @@ class Inbox:
         cursor = db.execute(queries.COUNT_OPEN, (self.consumer,))
         cursor.row_factory = None
         return dict(cursor.fetchall())
+
+
+def _due(cursor: sqlite3.Cursor) -> list[Due]:
+    cursor.row_factory = None
+    return [
+        Due(number, saga_id, subject, json.loads(headers).get("traceparent", ""))
+        for number, saga_id, subject, headers in cursor
+    ]

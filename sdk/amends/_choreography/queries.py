@@ -55,12 +55,13 @@ WHERE number = ? AND state = 'WAITING'
 """
 
 DUE: Final = """
-SELECT number, saga_id FROM amends_inbox
+SELECT number, saga_id, subject, headers FROM amends_inbox
 WHERE consumer = ? AND state = 'WAITING' AND next_at <= ? ORDER BY next_at LIMIT ?
 """
 
 WAITING: Final = """
-SELECT number, saga_id FROM amends_inbox WHERE consumer = ? AND state = 'WAITING' ORDER BY number
+SELECT number, saga_id, subject, headers FROM amends_inbox
+WHERE consumer = ? AND state = 'WAITING' ORDER BY number
 """
 
 NEXT_DUE: Final = "SELECT min(next_at) FROM amends_inbox WHERE consumer = ? AND state = 'WAITING'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from amends._bus.interface import Bus
 from amends._choreography import queries
@@ -16,9 +16,6 @@ from amends._fence import Ledger, SqliteFence
 from amends.errors import StoreError
 
 T = TypeVar("T")
-
-POLL_S: Final = 0.05
-"""How often to look for new rows: nobody can wake a relay from another process, and a look costs little."""
 
 
 async def relay_until_stopped(store: str, bus: Bus, *, revive: bool, on_start: Callable[[int], None]) -> None:
@@ -51,7 +48,7 @@ async def relay_until_stopped(store: str, bus: Bus, *, revive: bool, on_start: C
     try:
         await bus.open()
         on_start(await between(_revive) if revive else 0)
-        await _run(Relay(bus, between, poll=POLL_S), stopped)
+        await _run(Relay(bus, between), stopped)
     finally:
         await bus.close()
         await fence.close()

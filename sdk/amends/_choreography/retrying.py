@@ -12,6 +12,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from opentelemetry.trace import Span
+
+from amends._choreography import tracing
+from amends._choreography.inbox import Due
 from amends._choreography.reacting import Disposition, Reactor, connection_of
 from amends._choreography.work import SteppedJob
 from amends._definition import Retry
@@ -63,12 +67,12 @@ class Retrier:
             self._woken.clear()
             wait = POLL_S
             try:
-                numbers, next_at = await self._gatherer.between_batches(self._look)
+                due, next_at = await self._gatherer.between_batches(self._look)
             except sqlite3.Error as error:
                 _log.warning("events that wait cannot be read, next try in %g s: %s", POLL_S, error)
             else:
-                if numbers:
-                    if not await self._retry(numbers):
+                if due:
+                    if not await self._retry(due):
                         await asyncio.sleep(BLOCKED_S)
                     continue
                 wait = POLL_S if next_at is None else min(POLL_S, max(0.0, next_at - time.time()))
@@ -82,26 +86,35 @@ class Retrier:
         )
         return await self._retry(waiting)
 
-    def _look(self, ledger: Ledger) -> tuple[list[tuple[int, str]], float | None]:
+    def _look(self, ledger: Ledger) -> tuple[list[Due], float | None]:
         db = connection_of(ledger)
         return self._reactor.inbox.due(db, time.time(), DUE_MAX), self._reactor.inbox.next_due(db)
 
-    async def _retry(self, due: list[tuple[int, str]]) -> list[Disposition]:
+    async def _retry(self, due: list[Due]) -> list[Disposition]:
         """Tries some events again; leaves out those about which the database takes nothing now."""
         loop = asyncio.get_running_loop()
         waiters: list[asyncio.Future[Any]] = []
         jobs = []
-        for number, saga_id in due:
+        for each in due:
             waiter: asyncio.Future[Any] = loop.create_future()
-            fields: dict[str, object] = {"service": self._reactor.service, "saga_id": saga_id}
-            steps = partial(self._reactor.retry, number=number)
-            jobs.append(SteppedJob(steps, resolver(waiter), fields, None))
+            fields: dict[str, object] = {"service": self._reactor.service, "saga_id": each.saga_id}
+            steps = partial(self._reactor.retry, number=each.number)
+            context, span = tracing.begin_processing(
+                each.subject, self._reactor.service, each.saga_id, each.traceparent
+            )
+            waiter.add_done_callback(partial(_ended, span))
+            jobs.append(SteppedJob(steps, resolver(waiter), fields, context))
             waiters.append(waiter)
         self._gatherer.submit(jobs, in_thread=self._in_thread)
         answers = [each for each in await asyncio.gather(*waiters) if isinstance(each, Disposition)]
         for answer in answers:
             self._on_disposition(answer)
         return answers
+
+
+def _ended(span: Span | None, waiter: asyncio.Future[Any]) -> None:
+    if not waiter.cancelled():
+        tracing.end_processing(span, str(waiter.result()))
 
 
 def backoff_of(

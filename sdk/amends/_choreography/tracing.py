@@ -41,7 +41,7 @@ def published(bus: str, traceparents: Sequence[str]) -> Iterator[None]:
         return
     contexts = [context for context in map(parse_traceparent, traceparents) if context is not None]
     attributes: dict[str, str | int] = {
-        "messaging.system": bus,
+        "messaging.system": bus.partition(":")[0],
         "messaging.operation.type": "send",
         "messaging.operation.name": "publish",
         "messaging.batch.message_count": len(traceparents),
@@ -53,10 +53,10 @@ def published(bus: str, traceparents: Sequence[str]) -> Iterator[None]:
 
 def begin_processing(
     name: str, service: str, saga_id: str, traceparent: str
-) -> tuple[TraceContext, trace.Span] | None:
-    """Begins the `process` span of an event; None where nobody collects."""
+) -> tuple[TraceContext | None, trace.Span | None]:
+    """Begins the `process` span of an event; returns its context and what `end_processing` takes."""
     if not configured():
-        return None
+        return None, None
     parent = parent_context(traceparent) or TraceContext()
     created = parse_traceparent(traceparent)
     span = _TRACER.start_span(
