@@ -4,7 +4,9 @@ import click
 
 from amends_coordinator.cli import (
     _conformance,
+    _dead_letters,
     _definitions,
+    _events,
     _operate,
     _protos,
     _relay,
@@ -44,6 +46,8 @@ for command in (
     _definitions.definitions,
     _protos.protos,
     _relay.relay,
+    _dead_letters.dead_letters,
+    _events.events,
     _stubs.stubs,
     _conformance.conformance,
 ):

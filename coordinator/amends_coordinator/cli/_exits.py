@@ -19,7 +19,7 @@ class ExitStatus(IntEnum):
     NOT_FOUND = 5
     """There is no such saga or definition."""
     UNREACHABLE = 6
-    """The coordinator does not answer."""
+    """The coordinator, or what is to be certified, does not answer."""
     INTERRUPTED = 130
     """Ctrl-C, as shells number it."""
 
