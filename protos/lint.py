@@ -74,9 +74,13 @@ def main() -> int:
     if parser.parse_args().release:
         compile_to(RELEASED, ROOT / "protos")
         return 0
-    if not install():
-        print("buf is skipped: it comes from npm, which is not on this machine")
-        return 0
+    try:
+        if not install():
+            print("buf is skipped: it comes from npm, which is not on this machine")
+            return 0
+    except subprocess.SubprocessError as error:
+        print(f"buf could not be installed, and what npm says is above: {error}", file=sys.stderr)
+        return 1
     compile_to(CURRENT, *FOLDERS, flags=("--include_source_info",))
     return buf("lint", CURRENT) or buf("breaking", CURRENT, "--against", RELEASED)
 

@@ -58,6 +58,20 @@ def test_without_npm_buf_is_skipped_and_that_is_said(
     assert capsys.readouterr().out == "buf is skipped: it comes from npm, which is not on this machine\n"
 
 
+def test_a_failure_of_npm_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no reason to skip."""
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nexit 7\n")
+    npm.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(npm))
+    monkeypatch.setattr(lint, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["lint"])
+    assert lint.main() == 1
+    assert "returned non-zero exit status 7" in capsys.readouterr().err
+
+
 needs_buf = pytest.mark.skipif(
     not lint.BUF.exists() or shutil.which("node") is None, reason="buf is not installed; make check does that"
 )

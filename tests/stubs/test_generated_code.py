@@ -1,6 +1,8 @@
 """What generated modules look like, and what they hold when they are imported."""
 
+import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +10,14 @@ from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amends import Kind, Retry
 from amends._stubs import generate
+from amends.v1 import options_pb2
 from amends_coordinator.cli._app import amends
 from tests.stubs.compiling import HEAD, compiled
 
@@ -93,6 +100,26 @@ def test_a_method_without_a_comment_says_what_it_is(clock: ModuleType) -> None:
 def test_a_description_is_the_first_sentence(clock: ModuleType) -> None:
     """That is what the contract says of it."""
     assert clock.ClockSteps.return_.description == "Comes back."
+
+
+@given(st.text() | st.text(alphabet="a\"\\'.\n\t\r\x00\x0c#{}"))
+def test_whatever_a_comment_holds_python_reads_it(comment: str) -> None:
+    """As the docstring and as the description."""
+    file = FileDescriptorProto(name="a.proto", dependency=["amends/v1/options.proto"])
+    file.message_type.add(name="M")
+    method = file.service.add(name="S").method.add(name="Do", input_type=".M", output_type=".M")
+    method.options.Extensions[options_pb2.action].effect_free = True
+    file.source_code_info.location.add(
+        path=[6, 0, 2, 0], span=[0, 0, 0], leading_comments=f" Does. {comment}"
+    )
+    request = CodeGeneratorRequest(file_to_generate=["a.proto"], proto_file=[file])
+    request.proto_file.add(name="amends/v1/options.proto")
+    steps, actions = ast.parse(generate(request)["a_amends.py"]).body[-2:]
+    assert isinstance(steps, ast.ClassDef)
+    assert isinstance(actions, ast.ClassDef)
+    assert 'description="Does."' in ast.unparse(steps).replace("'", '"')
+    shown = "".join((ast.get_docstring(actions.body[-1]) or "").split())  # type: ignore[arg-type]
+    assert shown == "".join(re.sub(r"[\x00-\x08\x0e-\x1f\x7f]", " ", f"Does. {comment}").split())
 
 
 def test_modules_of_one_name_get_different_ones(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Wrong types are found by type checkers, before anything runs."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,8 @@ def folder(tmp_path: Path) -> Path:
 
 def mypy(folder: Path) -> tuple[str, int]:
     """What mypy says of everything in a folder, strictly, and its exit status."""
-    cache = ROOT / ".mypy_cache" / "stubs"
+    # One for each process that tests are spread over: two would write to one at the same time.
+    cache = ROOT / ".mypy_cache" / f"stubs-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     options = ["--strict", "--explicit-package-bases", "--config-file=", f"--cache-dir={cache}"]
     command = [sys.executable, "-m", "mypy", *options, "."]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

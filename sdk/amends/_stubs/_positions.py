@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Final, NamedTuple
 
 from google.protobuf.descriptor_pb2 import (
@@ -19,6 +20,8 @@ METHOD: Final = ServiceDescriptorProto.METHOD_FIELD_NUMBER
 OPTIONS: Final = MethodDescriptorProto.OPTIONS_FIELD_NUMBER
 ACTION: Final = options_pb2.action.number
 """Numbers that paths into a file are made of, as `SourceCodeInfo.Location` explains them."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 class Finding(NamedTuple):
@@ -56,5 +59,7 @@ class Positions:
         location = self._locations.get(path)
         if location is None:
             return ""
-        lines = (location.leading_comments or location.trailing_comments).splitlines()
-        return inspect.cleandoc("\n".join(line.removeprefix(" ").rstrip() for line in lines))
+        comment = location.leading_comments or location.trailing_comments
+        # Python takes no NUL in its source, and no comment means one.
+        lines = [_CONTROL.sub(" ", line).removeprefix(" ").rstrip() for line in comment.splitlines()]
+        return inspect.cleandoc("\n".join(lines))

@@ -135,9 +135,8 @@ def _joined(first: str, second: str) -> str:
 
 
 def _docstring(text: str, margin: int = 0) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    if escaped.endswith('"'):
-        escaped = f'{escaped[:-1]}\\"'
+    # A quote is escaped where it would end the string, or help another one to.
+    escaped = re.sub(r'"(?="|\Z)', r'\\"', text.replace("\\", "\\\\"))
     several = "\n" in escaped
     return indent(f'"""{escaped}\n"""' if several else f'"""{escaped}"""', " " * margin)
 
@@ -150,4 +149,4 @@ def _first_sentence(comment: str) -> str:
 def _quoted(text: str) -> str:
     """A string in double quotes, as formatters have it."""
     quoted = repr(text)
-    return quoted if '"' in text else f'"{quoted[1:-1]}"'.replace("\\'", "'")
+    return quoted if '"' in quoted else f'"{quoted[1:-1]}"'
