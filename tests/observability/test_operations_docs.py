@@ -28,7 +28,7 @@ def metrics_in(text: str) -> set[str]:
 async def served(stage: Stage) -> set[str]:
     """The names of all metrics on /metrics."""
     stage.metrics = free_address()
-    await stage.start_daemon()
+    await stage.start_daemon("--bus", f"sqlite:///{stage.folder}/bus.db")
     return set(re.findall(r"^# TYPE (\S+)", await scrape(stage), re.MULTILINE))
 
 
