@@ -1,6 +1,5 @@
 """Calls of a coordinator's client, and what the contract allows as their end."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -79,21 +78,13 @@ class Client:
         return str((await self.call("StartSaga", request)).id)
 
     async def held(self, *actions: str) -> str:
-        """Starts a saga and waits until one of its steps is held."""
+        """Starts a saga and returns its id once the coordinator knows that a step of it is pending."""
         saga_id = await self.started(*actions)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self.probe.until_held(saga_id)
-        except TimeoutError:
-            raise NonconformingError(f"a step was not tried within {PATIENCE:g} s") from None
-        return saga_id
-
-    async def pending(self, saga_id: str) -> None:
-        """Waits until the coordinator knows that a step is pending."""
         async with self.watching(saga_id) as events:
             async for event in events:
                 if event.WhichOneof("fact") == "attempt_pending":
-                    return
+                    return saga_id
+        raise NonconformingError("the watch of a saga that goes on has ended")
 
     async def events(self, saga_id: str, **fields: Any) -> list[event_pb2.Event]:
         """Watches a saga to the end of the stream."""

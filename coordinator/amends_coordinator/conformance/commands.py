@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import subprocess
 import tempfile
-from asyncio.subprocess import DEVNULL
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,21 +44,29 @@ class RestartCommand:
 
 
 async def _run(command: str, **environment: str) -> str:
+    # In a thread, since the loop may be uvloop's, which forks, and gRPC does not take that well.
+    return await asyncio.to_thread(_wait_for, command, {**os.environ, **environment})
+
+
+def _wait_for(command: str, environment: dict[str, str]) -> str:
     # Into a file: what the command leaves running would keep a pipe open for ever.
     with tempfile.TemporaryFile() as output:
-        process = await asyncio.create_subprocess_shell(
-            command, stdin=DEVNULL, stdout=output, stderr=output, env={**os.environ, **environment}
-        )
         try:
-            async with asyncio.timeout(TIMEOUT):
-                status = await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            done = subprocess.run(  # noqa: S602 - the command is the user's own
+                command,
+                shell=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
             raise CommandFailedError(f"the command did not end within {TIMEOUT:g} s") from None
         output.seek(0)
         said = output.read().decode("utf-8", "replace")
-    if status != 0:
+    if done.returncode != 0:
         words = " ".join(said.split())[-_WORDS_MAX:]
-        raise CommandFailedError(f"the command ended with status {status}: {words}".rstrip(": "))
+        raise CommandFailedError(f"the command ended with status {done.returncode}: {words}".rstrip(": "))
     return said

@@ -1,5 +1,6 @@
 """Certifies a participant: runs every row over both ways, and one restart in the middle of the last ones."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
@@ -141,13 +142,19 @@ class _Certificate:
         assert self._subject.restart is not None, "rows with a restart are skipped without one"
         try:
             await self._subject.restart()
-            request = pb.DescribeRequest()
-            await self._stub.Describe(request, timeout=RESTART_PATIENCE, wait_for_ready=True)
         except CommandFailedError as error:
             return f"it could not be restarted: {error}"
-        except grpc.aio.AioRpcError as error:
-            return f"it did not answer after its restart: {error.code().name}: {error.details()}"
-        return ""
+        now = asyncio.get_running_loop().time
+        end = now() + RESTART_PATIENCE
+        while True:
+            try:
+                left = max(0.0, end - now())
+                await self._stub.Describe(pb.DescribeRequest(), timeout=left, wait_for_ready=True)
+                return ""
+            except grpc.aio.AioRpcError as error:
+                # The first call may still leave by the connection to the one that was killed.
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or now() > end:
+                    return f"it did not answer after its restart: {error.code().name}: {error.details()}"
 
     # Results
 

@@ -1,6 +1,5 @@
 """The participant that the kit serves while it certifies a coordinator, and what it was asked to do."""
 
-import asyncio
 from collections import Counter
 from typing import Any, Final
 
@@ -27,17 +26,12 @@ class Probe:
         self.tried: Counter[tuple[str, str]] = Counter()
         self.undone: dict[str, list[str]] = {}
         self._released: set[str] = set()
-        self._held: dict[str, asyncio.Event] = {}
         for name, outcome in (("accept", self._accept), ("reject", self._reject), ("hold", self._hold)):
             self.participant.action(name=name)(outcome).compensate(self._undo)
 
     def release(self, saga_id: str) -> None:
         """Has the steps of a saga succeed that are held so far."""
         self._released.add(saga_id)
-
-    async def until_held(self, saga_id: str) -> None:
-        """Waits until a step of a saga is held."""
-        await self._held.setdefault(saga_id, asyncio.Event()).wait()
 
     async def _accept(self, given: Any, ctx: Context) -> dict[str, str]:
         self.tried[ctx.saga_id, ctx.step] += 1
@@ -49,7 +43,6 @@ class Probe:
 
     async def _hold(self, given: Any, ctx: Context) -> dict[str, str]:
         if ctx.saga_id not in self._released:
-            self._held.setdefault(ctx.saga_id, asyncio.Event()).set()
             raise Pending(LATER)
         return await self._accept(given, ctx)
 

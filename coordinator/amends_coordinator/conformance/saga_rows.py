@@ -135,7 +135,6 @@ async def _retries(client: Client) -> None:
 
 async def _resolves(client: Client) -> None:
     saga_id = await client.held("hold")
-    await client.pending(saga_id)
     request = pb.ResolveStepRequest(
         saga_id=saga_id, step="one", resolution=event_pb2.StepResolved.SUCCEEDED, reason="for the certificate"
     )
