@@ -44,6 +44,11 @@ ORDER = Definition[Order](
 CHARGES = Definition("charges", [PaymentsSteps.charge("one"), PaymentsSteps.charge("two")])
 assert_type(CHARGES, Definition[ChargeRequest])
 
+BY_HAND = Step("ship", "shipping", "ship", input_from=to_check, result_type=ChargeResponse)
+assert_type(BY_HAND, Step[Order, ChargeResponse])
+Definition[Order]("order", [BY_HAND])
+Definition[str]("order", [BY_HAND])  # type: ignore[list-item]
+
 Definition[Order]("order", [PaymentsSteps.charge()])  # type: ignore[list-item]
 Definition[Order]("order", [PaymentsSteps.charge(input=to_check)])  # type: ignore[arg-type]
 Definition[ChargeRequest]("charge", [PaymentsSteps.check_account(input=to_check)])  # type: ignore[arg-type]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
-from amends._definition import _fields as fields
 from amends._definition._model import Kind, Retry, Step
 
 InputT = TypeVar("InputT")
@@ -89,7 +88,7 @@ class DeclaredAction(Generic[InputT, ResultT]):
 
         Raises ``DefinitionError`` that lists everything wrong with the step by itself.
         """
-        step: Step[Any, ResultT] = Step(
+        return Step(
             self.name if name is None else name,
             self.participant if participant is None else participant,
             self.name,
@@ -98,5 +97,6 @@ class DeclaredAction(Generic[InputT, ResultT]):
             effect_free=self.effect_free,
             timeout=self.timeout if timeout is None else timeout,
             retry=self.retry if retry is None else retry,
+            input_from=input,
+            result_type=self.result_type,
         )
-        return fields.fill(step, input_from=input, result_type=self.result_type)

@@ -102,7 +102,7 @@ class Step(Generic[InputT, ResultT]):
     """One place in a saga: which action of which participant, after which steps, under which policy.
 
     A ``Step[Order, Receipt]`` is one for sagas whose input is an ``Order``, and its result is a ``Receipt``.
-    A ``DeclaredAction`` makes such steps; one that is written by hand fits into any saga.
+    A ``DeclaredAction`` makes such steps; one that is written without types fits into any saga.
 
     Raises ``DefinitionError`` that lists everything wrong with the step by itself.
     """
@@ -139,6 +139,8 @@ class Step(Generic[InputT, ResultT]):
         effect_free: bool = False,
         timeout: float | timedelta | None = None,
         retry: Retry | None = None,
+        input_from: Callable[[InputT], object] | None = None,
+        result_type: type[ResultT] | None = None,
     ) -> None:
         problems = [
             *checks.check_name("name", name),
@@ -166,8 +168,8 @@ class Step(Generic[InputT, ResultT]):
             effect_free=effect_free,
             timeout=seconds,
             retry=retry,
-            input_from=None,
-            result_type=None,
+            input_from=input_from,
+            result_type=result_type,
         )
 
     def to_proto(self) -> saga_pb2.Step:

@@ -1,5 +1,7 @@
 """Declared actions, which make the steps that call them."""
 
+from dataclasses import replace
+
 import pytest
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 
@@ -59,6 +61,12 @@ def test_a_definition_knows_which_steps_make_their_own_input() -> None:
     """By name; the others take the saga's."""
     order = Definition("order", [CHARGE("deposit"), CHARGE("pay", input=cents), Step("ship", "p", "ship")])
     assert dict(order.inputs_from) == {"pay": cents}
+
+
+def test_a_changed_copy_of_a_step_makes_the_same_input() -> None:
+    """And knows the same of its result."""
+    step = replace(CHARGE("pay", input=cents), timeout=7)
+    assert (step.timeout, step.input_from, step.result_type) == (7, cents, StringValue)
 
 
 def test_how_inputs_are_made_is_not_part_of_what_a_definition_is() -> None:
