@@ -34,6 +34,9 @@ class ParticipantStub:
     broken connection, and a reply without an outcome mean that it may have happened: the call is
     repeated with the same saga and step. A google.rpc.RetryInfo among the status details sets the least
     wait before the next call.
+
+    A malformed saga_id or step fails with INVALID_ARGUMENT, an action that is not offered with
+    UNIMPLEMENTED.
     """
 
     def __init__(self, channel):
@@ -73,6 +76,9 @@ class ParticipantServicer:
     broken connection, and a reply without an outcome mean that it may have happened: the call is
     repeated with the same saga and step. A google.rpc.RetryInfo among the status details sets the least
     wait before the next call.
+
+    A malformed saga_id or step fails with INVALID_ARGUMENT, an action that is not offered with
+    UNIMPLEMENTED.
     """
 
     def Try(self, request, context):
@@ -91,8 +97,9 @@ class ParticipantServicer:
         """Undoes the effect of one step, if there is one.
 
         Idempotent by (saga_id, step). Without an earlier Try it succeeds, has no effect, and is
-        remembered, so that a Try which is still on its way finds the step compensated. The coordinator
-        repeats it until it is compensated or refused.
+        remembered, so that a Try which is still on its way finds the step compensated. One that brings
+        the result of a Try which is not on record is refused: there is an effect, and it was forgotten.
+        The coordinator repeats it until it is compensated or refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +163,9 @@ class Participant:
     broken connection, and a reply without an outcome mean that it may have happened: the call is
     repeated with the same saga and step. A google.rpc.RetryInfo among the status details sets the least
     wait before the next call.
+
+    A malformed saga_id or step fails with INVALID_ARGUMENT, an action that is not offered with
+    UNIMPLEMENTED.
     """
 
     @staticmethod

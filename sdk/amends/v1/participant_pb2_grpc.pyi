@@ -41,6 +41,9 @@ class ParticipantStub:
     broken connection, and a reply without an outcome mean that it may have happened: the call is
     repeated with the same saga and step. A google.rpc.RetryInfo among the status details sets the least
     wait before the next call.
+
+    A malformed saga_id or step fails with INVALID_ARGUMENT, an action that is not offered with
+    UNIMPLEMENTED.
     """
 
     @_typing.overload
@@ -59,8 +62,9 @@ class ParticipantStub:
     """Undoes the effect of one step, if there is one.
 
     Idempotent by (saga_id, step). Without an earlier Try it succeeds, has no effect, and is
-    remembered, so that a Try which is still on its way finds the step compensated. The coordinator
-    repeats it until it is compensated or refused.
+    remembered, so that a Try which is still on its way finds the step compensated. One that brings
+    the result of a Try which is not on record is refused: there is an effect, and it was forgotten.
+    The coordinator repeats it until it is compensated or refused.
     """
     Describe: _grpc.UnaryUnaryMultiCallable[_participant_pb2.DescribeRequest, _participant_pb2.DescribeResponse]
     """Tells which actions this participant offers. Has no side effects."""
@@ -82,6 +86,9 @@ class ParticipantAsyncStub(ParticipantStub):
     broken connection, and a reply without an outcome mean that it may have happened: the call is
     repeated with the same saga and step. A google.rpc.RetryInfo among the status details sets the least
     wait before the next call.
+
+    A malformed saga_id or step fails with INVALID_ARGUMENT, an action that is not offered with
+    UNIMPLEMENTED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -97,8 +104,9 @@ class ParticipantAsyncStub(ParticipantStub):
     """Undoes the effect of one step, if there is one.
 
     Idempotent by (saga_id, step). Without an earlier Try it succeeds, has no effect, and is
-    remembered, so that a Try which is still on its way finds the step compensated. The coordinator
-    repeats it until it is compensated or refused.
+    remembered, so that a Try which is still on its way finds the step compensated. One that brings
+    the result of a Try which is not on record is refused: there is an effect, and it was forgotten.
+    The coordinator repeats it until it is compensated or refused.
     """
     Describe: _aio.UnaryUnaryMultiCallable[_participant_pb2.DescribeRequest, _participant_pb2.DescribeResponse]  # type: ignore[assignment]
     """Tells which actions this participant offers. Has no side effects."""
@@ -119,6 +127,9 @@ class ParticipantServicer(metaclass=_abc_1.ABCMeta):
     broken connection, and a reply without an outcome mean that it may have happened: the call is
     repeated with the same saga and step. A google.rpc.RetryInfo among the status details sets the least
     wait before the next call.
+
+    A malformed saga_id or step fails with INVALID_ARGUMENT, an action that is not offered with
+    UNIMPLEMENTED.
     """
 
     @_abc_1.abstractmethod
@@ -144,8 +155,9 @@ class ParticipantServicer(metaclass=_abc_1.ABCMeta):
         """Undoes the effect of one step, if there is one.
 
         Idempotent by (saga_id, step). Without an earlier Try it succeeds, has no effect, and is
-        remembered, so that a Try which is still on its way finds the step compensated. The coordinator
-        repeats it until it is compensated or refused.
+        remembered, so that a Try which is still on its way finds the step compensated. One that brings
+        the result of a Try which is not on record is refused: there is an effect, and it was forgotten.
+        The coordinator repeats it until it is compensated or refused.
         """
 
     @_abc_1.abstractmethod
