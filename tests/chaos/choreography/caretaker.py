@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from amends._bus.interface import BusUnavailableError
 from sample_services.demo.stage import ROOT
+from tests.chaos.choreography import tracking
 from tests.chaos.choreography.rest import Look, look, reading
 from tests.chaos.choreography.shapes import SERVICES
 from tests.chaos.choreography.stage import Stage
@@ -42,12 +43,15 @@ async def settle(stage: Stage) -> tuple[list[str], list[Dead]]:
     """
     faults = _restless(await _until_quiet(stage))
     dead = _dead(stage)
-    if faults or not dead:
+    if faults:
         return faults, dead
-    stage.mended.touch()
-    await _replay(stage)
-    faults = _restless(await _until_quiet(stage))
-    faults += [f"P12: {left.event} was replayed, and is dead at {left.service}" for left in _dead(stage)]
+    faults += await tracking.until_stalled(stage, {each.saga for each in dead})
+    if dead:
+        stage.mended.touch()
+        await _replay(stage)
+        faults += _restless(await _until_quiet(stage))
+        faults += [f"P12: {left.event} was replayed, and is dead at {left.service}" for left in _dead(stage)]
+        faults += await tracking.until_ended(stage)
     return faults, dead
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from google.protobuf.struct_pb2 import Struct
 
+from amends import SagaState
 from amends._bus.interface import Message
 from amends._bus.opening import bus_at
 from amends.v1 import choreography_pb2, participant_pb2
@@ -35,13 +36,15 @@ class Evidence:
     """Saga and event of every row of each service's outbox, in its order."""
     dead: Sequence[Dead]
     """What was dead before an operator came."""
+    shown: Mapping[str, SagaState]
+    """The sagas that the tracker shows as ended, and how."""
     notes: Sequence[Note]
     """Of all customers, each one's in order."""
     broken: Sequence[str]
     """What the checks of the promises have found."""
 
 
-async def gather(stage: Stage, dead: Sequence[Dead]) -> Evidence:
+async def gather(stage: Stage, dead: Sequence[Dead], shown: Mapping[str, SagaState]) -> Evidence:
     """Reads everything. The bus has to be there; nobody else may be.
 
     Raises:
@@ -62,6 +65,7 @@ async def gather(stage: Stage, dead: Sequence[Dead]) -> Evidence:
                 for name, path in stores.items()
             },
             dead=dead,
+            shown=shown,
             notes=[note for name in CUSTOMERS for note in notebook.read(stage.notebook(name))],
             broken=await violations_of(bus, stores),
         )

@@ -12,6 +12,9 @@ from tests.chaos.plan import CUSTOMERS, FULL, MOMENTS, Fault, Harm, weighed
 BUS: Final = "bus"
 """The bus's name, where its disk is full or its server is harmed."""
 
+TRACKER: Final = "amends"
+"""The daemon that follows the bus, and shows how far sagas are."""
+
 BUSES: Final = ("sqlite", "nats")
 """The kinds of bus."""
 
@@ -69,7 +72,10 @@ def draw(seed: int, bus: str, *, seconds: float | None = None) -> Plan:
         relays=relays,
         on_small_disk=on_small_disk,
         faults=tuple(
-            sorted(_draw_faults(chance, seconds, bus, [*workers, *relays], on_small_disk), key=lambda f: f.at)
+            sorted(
+                _draw_faults(chance, seconds, bus, [*workers, *relays, TRACKER], on_small_disk),
+                key=lambda f: f.at,
+            )
         ),
     )
 

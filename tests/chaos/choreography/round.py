@@ -4,14 +4,15 @@ import asyncio
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 
+from amends import SagaState
 from amends._bus.interface import BusUnavailableError
 from tests.chaos import faults
-from tests.chaos.choreography import caretaker, evidence, verdict
+from tests.chaos.choreography import caretaker, evidence, tracking, verdict
 from tests.chaos.choreography.caretaker import Dead
 from tests.chaos.choreography.evidence import Evidence
 from tests.chaos.choreography.plan import BUS, Plan
@@ -76,9 +77,9 @@ async def run(plan: Plan, mutant: str = "") -> Outcome:
         found: list[str] = []
         left: Evidence | None = None
         async with opened(plan, Path(name), disk, mutant) as stage:
-            dead = await _perform(stage, found)
+            dead, shown = await _perform(stage, found)
             try:
-                left = await evidence.gather(stage, dead)
+                left = await evidence.gather(stage, dead, shown)
             except BusUnavailableError as error:
                 found.append(f"P2: the bus cannot be read in the end: {error}")
         if left is not None:
@@ -100,24 +101,25 @@ async def run(plan: Plan, mutant: str = "") -> Outcome:
         )
 
 
-async def _perform(stage: Stage, found: list[str]) -> Sequence[Dead]:
+async def _perform(stage: Stage, found: list[str]) -> tuple[Sequence[Dead], Mapping[str, SagaState]]:
     """Harms everybody for a while, then brings all to rest and ends the services.
 
-    Adds what went wrong to what was found, and returns what was dead.
+    Adds what went wrong to what was found, and returns what was dead and what the tracker shows.
     """
     await faults.perform(stage)
     try:
         await stage.until_up()
     except TimeoutError:
         found += [f"{name} does not come up" for name in stage.missing()]
-        return ()
+        return (), {}
     await asyncio.gather(*(ward.retire() for ward in stage.customers))
     restless, dead = await caretaker.settle(stage)
     found += restless
+    shown = await tracking.ends(stage)
     for ward in stage.services:
         await ward.retire()
     found += [fault for ward in stage.wards.values() for fault in ward.faults]
-    return dead
+    return dead, shown
 
 
 def _outbursts(stage: Stage) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Final
 from sample_services.demo.broker import broker
 from sample_services.demo.processes import Process
 from sample_services.demo.stage import ROOT, free_addresses
-from tests.chaos.choreography.plan import BUS, Plan
+from tests.chaos.choreography.plan import BUS, TRACKER, Plan
 from tests.chaos.choreography.shapes import DESK
 from tests.chaos.disk import Disk
 from tests.chaos.plan import CUSTOMERS
@@ -36,6 +36,8 @@ class Stage:
     """Who is there."""
     door: str
     """Where customers knock."""
+    api: str
+    """Where the tracker is asked."""
     server: str
     """Where the server of a bus on NATS listens."""
     mutant: str = ""
@@ -76,8 +78,8 @@ class Stage:
 
     @property
     def services(self) -> list[Ward]:
-        """Those who deal with events, and relays."""
-        return [self.wards[name] for name in (*self.plan.relays, *self.plan.workers)]
+        """Those who deal with events, relays, and the tracker."""
+        return [self.wards[name] for name in (*self.plan.relays, *self.plan.workers, TRACKER)]
 
     async def until_up(self, names: Iterable[str] = ()) -> None:
         """Waits until processes run, by default all. Raises TimeoutError if that takes very long."""
@@ -104,7 +106,11 @@ async def opened(plan: Plan, folder: Path, disk: Disk | None, mutant: str = "") 
             for link in stage.links.values():
                 group.create_task(link.open())
         # A consumer receives what is published after it was first named: nobody begins before all are there.
-        for names in ([BUS] if BUS in stage.wards else [], [*plan.workers], [*plan.relays, *CUSTOMERS]):
+        for names in (
+            [BUS] if BUS in stage.wards else [],
+            [*plan.workers],
+            [*plan.relays, TRACKER, *CUSTOMERS],
+        ):
             for name in names:
                 stage.wards[name].begin()
             if names:
@@ -118,9 +124,9 @@ async def opened(plan: Plan, folder: Path, disk: Disk | None, mutant: str = "") 
 
 
 def _build(plan: Plan, folder: Path, disk: Disk | None, mutant: str) -> Stage:
-    processes = (*plan.workers, *plan.relays)
-    door, server, *others = free_addresses(2 + len(processes))
-    stage = Stage(folder=folder, disk=disk, plan=plan, door=door, server=server, mutant=mutant)
+    processes = (*plan.workers, *plan.relays, TRACKER)
+    door, api, server, *others = free_addresses(3 + len(processes))
+    stage = Stage(folder=folder, disk=disk, plan=plan, door=door, api=api, server=server, mutant=mutant)
     if plan.bus == "nats":
         stage.links.update({name: Link(each, server) for name, each in zip(processes, others, strict=True)})
         stage.wards[BUS] = Ward(broker(folder, server))
@@ -130,6 +136,7 @@ def _build(plan: Plan, folder: Path, disk: Disk | None, mutant: str) -> Stage:
         stage.wards[name] = _ward(
             stage, name, service, _relay_command(stage, name, service), sign="relay: .*"
         )
+    stage.wards[TRACKER] = _ward(stage, TRACKER, TRACKER, _tracker_command(stage))
     for name in CUSTOMERS:
         command = ["customer", name, door, str(stage.notebook(name)), str(plan.seed)]
         stage.wards[name] = _ward(stage, name, name, command)
@@ -159,4 +166,19 @@ def _worker_command(stage: Stage, name: str, service: str) -> list[str]:
 
 def _relay_command(stage: Stage, name: str, service: str) -> list[str]:
     store = f"sqlite:///{stage.store(service)}"
-    return ["relay", "relay", "--store", store, "--bus", stage.bus_url(name)]
+    return ["command", "relay", "--store", store, "--bus", stage.bus_url(name)]
+
+
+def _tracker_command(stage: Stage) -> list[str]:
+    # With no participant it would have to be told where there is one.
+    command = [
+        "command",
+        "serve",
+        "--listen",
+        stage.api,
+        "--metrics",
+        "off",
+        "--participant",
+        "nobody=127.0.0.1:1",
+    ]
+    return [*command, "--store", f"sqlite:///{stage.store(TRACKER)}", "--bus", stage.bus_url(TRACKER)]

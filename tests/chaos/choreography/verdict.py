@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+from amends import SagaState
 from amends.choreography import Kind
 from amends.v1 import choreography_pb2
 from tests.chaos.choreography import door
@@ -41,6 +42,7 @@ def violations(evidence: Evidence) -> Iterator[str]:
     yield from _hearsay(evidence)
     yield from _check_bus(evidence)
     yield from _check_dead(evidence, errands)
+    yield from _check_shown(evidence, errands)
 
 
 def ends_of(evidence: Evidence) -> Counter[str]:
@@ -184,6 +186,14 @@ def _check_dead(evidence: Evidence, errands: Mapping[str, Errand]) -> Iterator[s
         broken = broken_at(errands[saga]) if saga in errands else None
         if broken != service:
             yield f"P12: {event} was dead at {service}, and the errand breaks {broken}, saga {saga}"
+
+
+def _check_shown(evidence: Evidence, errands: Mapping[str, Errand]) -> Iterator[str]:
+    """P2: the tracker shows every saga of which there are events, and how it ended."""
+    for saga in sorted({message.key for message in evidence.messages} & errands.keys()):
+        ended = SagaState.COMPLETED if must_complete(errands[saga]) else SagaState.COMPENSATED
+        if evidence.shown.get(saga) is not ended:
+            yield f"P2: it ended {ended}, and the tracker shows {evidence.shown.get(saga)}, saga {saga}"
 
 
 def _header(message: Any, name: str) -> str:
