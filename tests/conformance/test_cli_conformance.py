@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from click.testing import CliRunner, Result
+from google.rpc import status_pb2
 
 from amends import Context, Participant, ServerTls
 from amends.v1 import participant_pb2 as pb
@@ -287,3 +288,47 @@ def test_a_participant_is_certified_over_tls(run: Callable[..., Result]) -> None
             *(each if each.startswith("--") else str(CERTIFICATES / each) for each in trust),
         )
     assert ran.exit_code == 0, ran.output
+
+
+@contextmanager
+def typed() -> Iterator[tuple[str, list[status_pb2.Status]]]:
+    """Serves an action that takes a message, and tells which ones it got."""
+    participant = Participant("typed", store="memory:")
+    got: list[status_pb2.Status] = []
+
+    @participant.action(name=ACTION)
+    def act(given: status_pb2.Status, _ctx: Context) -> None:
+        got.append(given)
+
+    @act.compensate
+    def undo(_given: status_pb2.Status, _result: None, _ctx: Context) -> None: ...
+
+    address = free_address()
+    with in_a_loop(lambda: participant.start(address), lambda: participant.stop(0.0)):
+        yield address, got
+
+
+def test_an_input_becomes_the_message_that_the_action_takes(run: Callable[..., Result]) -> None:
+    """By server reflection; what is no JSON form of it is told."""
+    with typed() as (address, got):
+        ran = run(address, "--input", '{"code": 3, "message": "words"}')
+        assert ran.exit_code == 0, ran.output
+        assert {(status.code, status.message) for status in got} == {(3, "words")}
+        ran = run(address, "--input", '{"colour": "red"}')
+    assert ran.exit_code == 2
+    assert "--input: no JSON form of google.rpc.Status: " in ran.stderr
+
+
+class Unreflected(ByHand):
+    """Names a type that nobody can look up."""
+
+    async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
+        described = await super().Describe(request, context)
+        described.actions[0].input_type = "shop.v1.Order"
+        return described
+
+
+def test_an_input_of_a_type_that_reflection_does_not_know_stays_json(run: Callable[..., Result]) -> None:
+    """A participant may take it so."""
+    with served(Unreflected()) as address:
+        assert run(address, *GOOD).exit_code == 0

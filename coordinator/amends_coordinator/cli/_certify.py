@@ -1,14 +1,14 @@
 """What `amends conformance` does: reads what it was given, connects, and has the kit do its work."""
 
+import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
 from amends import new_saga_id
-from amends._payload import pack
 from amends.v1 import coordinator_pb2, coordinator_pb2_grpc, participant_pb2, participant_pb2_grpc
-from amends_coordinator.cli._coordinator import CALL_TIMEOUT, read_credentials
+from amends_coordinator.cli._coordinator import CALL_TIMEOUT, channel_to, read_credentials
 from amends_coordinator.cli._exits import CommandError, ExitStatus
 from amends_coordinator.cli._inputs import read_json
 from amends_coordinator.cli._options import Options
@@ -22,6 +22,8 @@ from amends_coordinator.conformance import (
     Subject,
     certify_coordinator,
     certify_participant,
+    find_type,
+    to_payload,
 )
 from amends_coordinator.settings import read_address
 
@@ -39,13 +41,14 @@ _INPUTS: Final = {
 
 async def participant(options: Options, target: str, given: Mapping[str, str | None]) -> list[Result]:
     """Certifies a participant with what was given of it. Raises CommandError."""
-    inputs = _read_inputs(given)
+    read = _read_inputs(given)
     effects, restart = given["effects"], given["restart"]
     async with _channel(options, target, "HOST:PORT") as channel:
         described = await _describe(channel, target)
+        action = _choose(described, given["action"])
         subject = Subject(
-            action=_choose(described, given["action"]),
-            inputs=inputs,
+            action=action.name,
+            inputs=await _pack(options, target, read, action.input_type),
             count_effects=EffectsCommand(effects) if effects is not None else None,
             restart=RestartCommand(restart) if restart is not None else None,
         )
@@ -71,21 +74,36 @@ async def coordinator(options: Options, target: str, named: str) -> list[Result]
         return await certify_coordinator(channel, participant=name, address=address)
 
 
-def _read_inputs(given: Mapping[str, str | None]) -> Inputs:
+def _read_inputs(given: Mapping[str, str | None]) -> dict[str, Any]:
+    """Reads the JSON of each input that was given, by the name of its option."""
     sources = {name: source for name in _INPUTS if (source := given[name]) is not None}
     if list(sources.values()).count("-") > 1:
         raise CommandError("only one input can come from standard input", ExitStatus.USAGE)
-    read = {
-        _INPUTS[name]: pack(read_json(source, option=f"--{name.replace('_', '-')}"))
-        for name, source in sources.items()
-    }
-    read.setdefault("succeeding", pack({}))
-    if "rejected" in read:
-        read.setdefault("other", read["rejected"])
-    if read.get("other") == read["succeeding"]:
-        option = "--other-input" if "other_input" in sources else "--rejected-input"
-        raise CommandError(f"{option} must not be what --input is", ExitStatus.USAGE)
-    return Inputs(**read)
+    read = {name: read_json(source, option=_option(name)) for name, source in sources.items()}
+    read.setdefault("input", {})
+    for name in ("other_input", "rejected_input"):
+        if name in read and read[name] == read["input"]:
+            raise CommandError(f"{_option(name)} must not be what --input is", ExitStatus.USAGE)
+    if "rejected_input" in read:
+        read.setdefault("other_input", read["rejected_input"])
+    return read
+
+
+async def _pack(options: Options, target: str, read: Mapping[str, Any], type_name: str) -> Inputs:
+    """Makes payloads of the inputs, of the type that the action takes."""
+    packed = {}
+    with channel_to(options, target, "HOST:PORT") as channel:
+        type_ = await asyncio.to_thread(find_type, channel, type_name)
+    for name, value in read.items():
+        try:
+            packed[_INPUTS[name]] = to_payload(value, type_)
+        except ValueError as error:
+            raise CommandError(f"{_option(name)}: {error}", ExitStatus.USAGE) from error
+    return Inputs(**packed)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _channel(options: Options, target: str, option: str) -> grpc.aio.Channel:
@@ -126,12 +144,14 @@ def _silence(error: grpc.aio.AioRpcError, what: str, target: str) -> CommandErro
     return CommandError(f"the {what} at {target} fails with {code.name}: {words}")
 
 
-def _choose(described: participant_pb2.DescribeResponse, name: str | None) -> str:
-    fit = [action.name for action in described.actions if action.compensatable]
+def _choose(
+    described: participant_pb2.DescribeResponse, name: str | None
+) -> participant_pb2.ActionDescription:
+    fit = {action.name: action for action in described.actions if action.compensatable}
     if name is None and len(fit) == 1:
-        return fit[0]
+        return fit.popitem()[1]
     if name is not None and name in fit:
-        return name
+        return fit[name]
     known = clean(", ".join(fit)) or "none"
     wrong = "--action is missing" if name is None else f"--action {name}: there is no such action"
     raise CommandError(f"{wrong}; those that can be compensated are: {known}", ExitStatus.USAGE)

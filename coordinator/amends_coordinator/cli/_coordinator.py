@@ -38,18 +38,19 @@ _STATUSES: Final = {
 @contextmanager
 def connected(options: Options) -> "Iterator[CoordinatorStub]":
     """Gives a stub of the coordinator; raises CommandError for whatever fails while it is used."""
-    with _channel(options) as channel:
+    with channel_to(options, options.target, "--target") as channel:
         try:
             yield coordinator_pb2_grpc.CoordinatorStub(channel)
         except grpc.RpcError as error:
             raise in_words(error, options.target) from error
 
 
-def _channel(options: Options) -> grpc.Channel:
+def channel_to(options: Options, address: str, option: str) -> grpc.Channel:
+    """Connects to an address, trusting as the options say. Raises CommandError, which names the option."""
     try:
-        target = read_address(options.target)
+        target = read_address(address)
     except ValueError as error:
-        raise CommandError(f"--target {options.target}: {error}", ExitStatus.USAGE) from None
+        raise CommandError(f"{option} {address}: {error}", ExitStatus.USAGE) from None
     channel_options = [
         ("grpc.max_receive_message_length", _MESSAGE_SIZE_MAX),
         # Someone is looking on: a coordinator that restarts should be found again at once.

@@ -16,6 +16,7 @@ A coordinator is certified as its clients see it, with a participant of the kit'
 from amends_coordinator.conformance.commands import EffectsCommand, RestartCommand
 from amends_coordinator.conformance.coordinator import certify_coordinator
 from amends_coordinator.conformance.participant import certify_participant
+from amends_coordinator.conformance.payloads import find_type, to_payload
 from amends_coordinator.conformance.results import Result, Verdict
 from amends_coordinator.conformance.subject import CommandFailedError, Inputs, Subject
 
@@ -29,4 +30,6 @@ __all__ = [
     "Verdict",
     "certify_coordinator",
     "certify_participant",
+    "find_type",
+    "to_payload",
 ]
