@@ -53,10 +53,10 @@ class ReadBus:
 class World:
     """A bus, a store, and a tracker that follows one into the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
         self.folder = folder
         self.time = NOW + 100.0
-        self.url = f"sqlite:///{folder}/bus.db"
+        self.url = url or f"sqlite:///{folder}/bus.db"
 
     async def open(self) -> None:
         self.bus: Any = ReadBus(bus_at(self.url))
@@ -90,6 +90,18 @@ class World:
     async def until_taken(self, sequence: int) -> None:
         async with asyncio.timeout(PATIENCE_S), self.bus.news:
             await self.bus.news.wait_for(lambda: self.bus.taken >= sequence)
+
+    async def until_ended(self, saga_id: str) -> None:
+        await self._until(saga_id, "saga_completed", "saga_compensated")
+
+    async def until_stalled(self, saga_id: str) -> None:
+        await self._until(saga_id, "saga_stalled")
+
+    async def _until(self, saga_id: str, *kinds: str) -> None:
+        """Waits until the history of a saga ends with one of these; after every page there may be more."""
+        async with asyncio.timeout(PATIENCE_S), self.bus.news:
+            while not (told := await self.kinds(saga_id)) or told[-1] not in kinds:
+                await self.bus.news.wait()
 
     async def tell(self, story: Story) -> None:
         await self.publish(*story.messages())

@@ -408,7 +408,7 @@ async def test_a_bus_with_many_events_at_the_first_start_is_read_in_pages(tmp_pa
     bus = bus_at(world.url)
     await bus.open()
     await announce(bus)
-    count = 3 * follower.PAGE
+    count = 5 * follower.PAGE
     for number in range(0, count, 250):
         stories = [Story(f"order-{number + each}").completed() for each in range(250)]
         await bus.publish([message for story in stories for message in story.messages()])

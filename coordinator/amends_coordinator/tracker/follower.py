@@ -15,7 +15,7 @@ from amends_coordinator.tracker.reading import OWN_PACKAGE, read_event, read_gra
 
 log = logging.getLogger(__name__)
 
-PAGE: Final = 250
+PAGE: Final = 100
 """Events taken in by one transaction, and sagas judged by one: commits of driven sagas wait for it, some
 milliseconds."""
 
