@@ -30,7 +30,7 @@ from amends.errors import Fault
 IN_FLIGHT_MAX: Final = 512
 """Events that this process may have at a time: two transactions, one being committed and one to follow."""
 
-KEEP_S: Final = 10.0
+KEEP_S: Final = 3.0
 """How often a bus is told that events are still being worked on: a third of the time it waits for that."""
 
 NAK_DELAY_S: Final = 1.0
