@@ -7,6 +7,8 @@ import pytest
 
 from amends._bus.nats import stream
 from tests.bus.conftest import bus_url, nats
+from tests.bus.nats_server import NatsServer
+from tests.bus.patience import shorten_leases
 from tests.choreography.stage import Stage, staged
 
 __all__ = ["bus_url", "nats"]
@@ -29,4 +31,14 @@ async def stage(bus_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
 async def sqlite_stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """The same on SQLite alone, for what has nothing to do with buses."""
     async with staged(f"sqlite:///{tmp_path / 'bus.db'}", tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def nats_stage(
+    nats: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stage]:
+    """The same on NATS alone, whose server the test may stop and start."""
+    shorten_leases(monkeypatch.setattr)
+    async with staged(nats.url(), tmp_path) as made:
         yield made

@@ -5,12 +5,14 @@ import json
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from amends._bus.interface import Bus, Message, Receipt, Settlement, Subscription, Verdict
 from amends._bus.opening import bus_at
 from amends.choreography import Begun, EventService
 from tests.choreography.child import Script
@@ -72,12 +74,47 @@ class Child:
             return await self.process.wait()
 
 
+class Settled:
+    """What a service of this process has told its bus about events, and a way to wait for more."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[tuple[str, Verdict]] = []
+        """By the sagas of the events, in order."""
+        self._more = asyncio.Event()
+
+    async def until(self, count: int) -> None:
+        """Waits until so many events are settled."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.verdicts) < count:
+                self._more.clear()
+                await self._more.wait()
+
+    def note_those_of(self, bus: Bus) -> None:
+        """Notes what is settled on a bus from now on."""
+        subscribe = bus.subscribe
+
+        async def subscribe_noting(consumer: str, subjects: Collection[str]) -> Subscription:
+            subscription = await subscribe(consumer, subjects)
+            settle = subscription.settle
+
+            async def settle_noting(settlements: Sequence[Settlement]) -> None:
+                await settle(settlements)
+                self.verdicts += [(each.delivery.message.key, each.verdict) for each in settlements]
+                self._more.set()
+
+            subscription.settle = settle_noting  # type: ignore[method-assign]
+            return subscription
+
+        bus.subscribe = subscribe_noting  # type: ignore[method-assign]
+
+
 class Stage:
     """One shop on one bus."""
 
     def __init__(self, shop: Shop, watch: Watch) -> None:
         self.shop = shop
         self.watch = watch
+        self.settled: dict[str, Settled] = defaultdict(Settled)
         self.services: dict[str, EventService] = {}
         self.children: list[Child] = []
 
@@ -86,6 +123,7 @@ class Stage:
         for name in names or SERVICES:
             assert name not in self.services, f"{name} runs"
             self.services[name] = self.shop.make(name)
+            self.settled[name].note_those_of(self.services[name]._bus)
         await asyncio.gather(*(self.services[name].start() for name in names or SERVICES))
 
     async def start_others(self, *left_out: str) -> None:
@@ -123,6 +161,17 @@ class Stage:
         """Waits until they have ended as they were to."""
         await self.completed("good")
         await self.turned_back("bad", "shipping")
+
+    async def publish(self, *messages: Message) -> list[int]:
+        """Publishes as somebody who is none of the services; returns the places on the bus."""
+        bus = bus_at(self.shop.bus)
+        await bus.open()
+        try:
+            receipts = await bus.publish(messages)
+        finally:
+            await bus.close()
+        assert all(isinstance(each, Receipt) for each in receipts), receipts
+        return [each.sequence for each in receipts if isinstance(each, Receipt)]
 
     async def completed(self, saga: str) -> None:
         """Waits until a saga has completed."""
