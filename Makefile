@@ -4,10 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROTOS := $(wildcard protos/amends/v1/*.proto)
 
-.PHONY: demo up test check format protos bench model clean
+# Which bus carries the events of the choreographed demo: sqlite, or nats for a real nats-server.
+BUS ?= sqlite
+
+.PHONY: demo demo-choreography up test check format protos bench model clean
 
 demo: .venv          ## runs orders through real processes, kills some, compares the ledgers
 	$(BIN)/python -m sample_services.demo
+
+demo-choreography: .venv   ## the same without a coordinator, on the bus that BUS names
+	$(BIN)/python -m sample_services.demo.choreographed --bus $(BUS)
 
 up: .venv            ## starts daemon and participants, and stays until Ctrl-C
 	$(BIN)/python -m sample_services.demo --stay

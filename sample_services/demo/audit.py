@@ -109,7 +109,7 @@ def audit(sagas: Iterable[Saga], books: Iterable[Book], *, accepted: Iterable[st
     findings += _check_sagas(log.values(), books)
     for book in books:
         findings += _check_strangers(log, book)
-        findings += _check_balances(book)
+        findings += check_balances(book)
     states = [saga.state for saga in log.values()]
     return Report(
         completed=states.count(Saga.COMPLETED),
@@ -119,7 +119,7 @@ def audit(sagas: Iterable[Saga], books: Iterable[Book], *, accepted: Iterable[st
 
 
 def _check_sagas(sagas: Iterable[Saga], books: Iterable[Book]) -> Iterator[Finding]:
-    shelf = {book.service: (book, _by_key(book)) for book in books}
+    shelf = {book.service: (book, by_key(book)) for book in books}
     for saga in sagas:
         allowed = STEPS_OF_SAGA.get(saga.state)
         if allowed is None:
@@ -142,6 +142,11 @@ def _check_step(
 ) -> Iterator[str]:
     if fence not in FENCES_OF_STEP.get(state, frozenset()):
         yield f"the log says {StepRun.State.Name(state)}, the fence {fence or 'nothing'}"
+    yield from check_effects(fence, movements)
+
+
+def check_effects(fence: str | None, movements: Sequence[Movement]) -> Iterator[str]:
+    """Says how the movements of one step differ from what the state of its fence demands."""
     done = [movement for movement in movements if not movement.undoes]
     undone = [movement for movement in movements if movement.undoes]
     found, demanded = (len(done), len(undone)), EFFECTS_OF_FENCE.get(fence)
@@ -159,7 +164,8 @@ def _check_strangers(log: Mapping[str, Saga], book: Book) -> Iterator[Finding]:
         yield Finding(where=book.service, saga=saga, step=step, what="is not in the log")
 
 
-def _check_balances(book: Book) -> Iterator[Finding]:
+def check_balances(book: Book) -> Iterator[Finding]:
+    """Finds balances that are not what the movements of a ledger make."""
     moved: dict[str, int] = defaultdict(int)
     for movement in book.movements:
         moved[movement.subject] += movement.amount
@@ -172,7 +178,8 @@ def _check_balances(book: Book) -> Iterator[Finding]:
         yield Finding(where=book.service, what=f"{subject} has movements and no balance")
 
 
-def _by_key(book: Book) -> dict[_Key, list[Movement]]:
+def by_key(book: Book) -> dict[_Key, list[Movement]]:
+    """Sorts the movements of a ledger by saga and step."""
     found: dict[_Key, list[Movement]] = defaultdict(list)
     for movement in book.movements:
         found[movement.saga, movement.step].append(movement)

@@ -13,6 +13,7 @@ from rich.text import Text
 from amends import Event
 from amends_coordinator.cli.timeline import describe
 from sample_services.book import Book
+from sample_services.demo.audit import Report
 from sample_services.payments.accounts import euros
 
 _INDENT = "  "
@@ -55,10 +56,24 @@ class Narrator:
         told = (f"{book.service} {_movements(saga_id, book)}" for book in books)
         self.aside("in the ledgers: " + ", ".join(told), "cyan")
 
-    def end(self, text: str, style: str) -> None:
-        """Says the last line."""
+    def conclude(self, books: Sequence[Book], report: Report, remark: str) -> None:
+        """Tells what an audit came to, then a remark, and ends."""
+        for book in books:
+            undone = sum(movement.undoes for movement in book.movements)
+            done = len(book.movements) - undone
+            self.say(
+                f"{book.service:<10}  {done} effects, {undone} undone, {len(book.fence)} rows in the fence"
+            )
+        for finding in report.findings:
+            self.say(f"differs: {finding}", "bold red")
+        if report.agrees:
+            self.say(
+                "Every effect of a completed saga is there once; every effect of another is undone once."
+            )
+        self.say(remark, "dim")
+        last = f"demo: {report.completed} completed, {report.compensated} compensated, {report.lost} lost"
         self._write()
-        self._write(text, style)
+        self._write(last, "bold green" if report.agrees else "bold red")
 
     def _write(self, text: str = "", style: str = "") -> None:
         # A Text, because brackets in a message are no markup. One event is one line: `amends history` has

@@ -89,9 +89,9 @@ def _build(folder: Path) -> Stage:
         folder=folder,
         address=coordinator,
         metrics=metrics,
-        coordinator=_process(folder, "amends", _coordinator_command(folder, coordinator, metrics, addresses)),
+        coordinator=program(folder, "amends", _coordinator_command(folder, coordinator, metrics, addresses)),
         participants={
-            name: _process(folder, name, _participant_command(folder, name, address, turnstile))
+            name: program(folder, name, _participant_command(folder, name, address, turnstile))
             for name, address in addresses.items()
         },
         turnstile=Turnstile(turnstile),
@@ -113,7 +113,8 @@ def _participant_command(folder: Path, name: str, address: str, turnstile: Path)
     return [*command, "--turnstile", str(turnstile)] if name == "payments" else command
 
 
-def _process(folder: Path, name: str, command: Sequence[str]) -> Process:
+def program(folder: Path, name: str, command: Sequence[str]) -> Process:
+    """Makes a process, to be started, whose log is in the folder."""
     # Settings of another coordinator, in the shell that runs the demo, are none of this one's.
     env = {key: value for key, value in os.environ.items() if not key.startswith("AMENDS_")}
     return Process(name, command, log=folder / f"{name}.log", cwd=ROOT, env=env)

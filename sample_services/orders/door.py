@@ -9,7 +9,7 @@ import signal
 import grpc
 from grpc.aio import ServicerContext
 
-from amends.errors import Fault, StartError, UsageError
+from amends.errors import Fault, Rejected, StartError, UsageError
 from sample_services.contract import Order
 from sample_services.orders.reactions import Orders
 from sample_services.protos.shop.v1 import orders_pb2
@@ -40,14 +40,17 @@ class Door:
             country=request.country,
         )
         try:
-            begun = await self._orders.service.begin(self._orders.place, order, saga_id=request.order_id)
+            await self._orders.service.begin(self._orders.place, order, saga_id=request.order_id)
+        except Rejected:
+            # The entry itself turns nothing down: the order was taken before, and has been cancelled since.
+            pass
         except UsageError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Fault as error:
             reused = error.reason == "KEY_REUSED"
             code = grpc.StatusCode.ALREADY_EXISTS if reused else grpc.StatusCode.UNAVAILABLE
             await context.abort(code, str(error))
-        return PlaceOrderResponse(order_id=begun.saga_id)
+        return PlaceOrderResponse(order_id=request.order_id)
 
     async def open(self, address: str) -> grpc.aio.Server:
         """Listens at an address. Raises StartError."""
