@@ -1,7 +1,9 @@
 """The kit, put to the test by participants that are wrong in one thing each, and by right ones."""
 
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -161,6 +163,42 @@ async def test_what_is_pending_or_unknown_is_asked_again(monkeypatch: pytest.Mon
     monkeypatch.setattr("amends_coordinator.conformance.case.PAUSE", 0.001)
     async with staged(Busy()) as stage:
         assert not ended(await certified(stage), Verdict.FAILED)
+
+
+class LeavesCallsUnanswered(ByHand):
+    """Where many come in one message."""
+
+    async def Exchange(
+        self, messages: AsyncIterator[pb.ExchangeRequest], context: Any
+    ) -> AsyncIterator[pb.ExchangeResponse]:
+        async for message in super().Exchange(messages, context):
+            if len(message.replies) > 8:
+                del message.replies[1:]
+            yield message
+
+
+async def test_a_call_without_a_reply_fails_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After as long as a call may take."""
+    monkeypatch.setattr("amends_coordinator.conformance.ways.CALL_TIMEOUT", 2.0)
+    async with staged(LeavesCallsUnanswered()) as stage:
+        failed = ended(await certified(stage), Verdict.FAILED)
+    assert failed == {("exchange", "batch"): "10 of 11 calls in a message had no reply within 2 s"}
+
+
+class FailsBeforeTheRestart(ByHand):
+    """And only then."""
+
+    def check(self, request: Request) -> None:
+        super().check(request)
+        if request.step == "restart-tombstone":
+            raise StatusError(Code.NOT_FOUND)
+
+
+async def test_a_row_that_fails_before_the_restart_is_told() -> None:
+    """The others go on."""
+    async with staged(FailsBeforeTheRestart()) as stage:
+        failed = ended(await certified(stage), Verdict.FAILED)
+    assert set(failed) == {("unary", "restart-tombstone")}
 
 
 async def test_a_failing_command_fails_the_rows_that_need_it() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import grpc
+from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from google.rpc.code_pb2 import Code
 
@@ -36,6 +37,39 @@ class SucceedsWithoutOutcome(ByHand):
         return pb.TryResponse() if answer.HasField("succeeded") else answer
 
 
+class BringsForth(ByHand):
+    """A result of another size."""
+
+    payload = any_pb2.Any()
+
+    def run(self, key: Key, request: pb.TryRequest) -> pb.TryResponse:
+        answer = super().run(key, request)
+        if answer.HasField("succeeded"):
+            answer.succeeded.result.CopyFrom(self.payload)
+        return answer
+
+
+class BringsForthTooMuch(BringsForth):
+    payload = any_pb2.Any(type_url="x/y", value=b"a" * ((1 << 20) + 1))
+
+
+class BringsForthALongType(BringsForth):
+    payload = any_pb2.Any(type_url="x/" + "y" * 511)
+
+
+class BringsForthAnew(BringsForth):
+    """Bytes that are not what they say they are, and others every time."""
+
+    payload = any_pb2.Any(type_url="x/google.protobuf.Struct", value=b"\xff")
+
+    def repeated(self, key: Key, request: pb.TryRequest, row: Row) -> pb.TryResponse:
+        answer = pb.TryResponse()
+        answer.CopyFrom(super().repeated(key, request, row))
+        if answer.HasField("succeeded"):
+            answer.succeeded.result.value += b"\xff"
+        return answer
+
+
 class RejectsWithEffect(ByHand):
     def run(self, key: Key, request: pb.TryRequest) -> pb.TryResponse:
         answer = super().run(key, request)
@@ -58,6 +92,14 @@ class FailsForGood(ByHand):
             return super().run(key, request)
         except StatusError:
             raise StatusError(Code.FAILED_PRECONDITION) from None
+
+
+class IsNeverPending(ByHand):
+    def run(self, key: Key, request: pb.TryRequest) -> pb.TryResponse:
+        answer = super().run(key, request)
+        if answer.HasField("pending"):
+            answer.rejected.reason = "NOT_YET"
+        return answer
 
 
 class KeepsTheEffectOfAFailure(ByHand):
@@ -241,6 +283,20 @@ class GivesDetailsOfAnotherStatus(ByHand):
         return super().trailers(error)
 
 
+class GivesDetailsThatAreNone(ByHand):
+    def trailers(self, error: StatusError) -> tuple[tuple[str, bytes], ...]:
+        return (("grpc-status-details-bin", b"\xff"),)
+
+
+class GivesADetailThatIsNone(ByHand):
+    def check(self, request: Request) -> None:
+        try:
+            super().check(request)
+        except StatusError as error:
+            error.status.details.add(type_url="x/google.rpc.ErrorInfo", value=b"\xff")
+            raise
+
+
 class WantsToBeAskedInThePast(ByHand):
     def check(self, request: Request) -> None:
         try:
@@ -408,10 +464,14 @@ class RemembersTooLate(ByHand):
 EVERY_WAY: Final[dict[type[ByHand], str]] = {
     SucceedsWithoutEffect: "try",
     SucceedsWithoutOutcome: "try",
+    BringsForthTooMuch: "try",
+    BringsForthALongType: "try",
+    BringsForthAnew: "repeat-succeeded",
     RejectsWithEffect: "try-rejected",
     RejectsWithoutReason: "try-rejected",
     FailsForGood: "try-failing",
     KeepsTheEffectOfAFailure: "try-failing",
+    IsNeverPending: "try-pending",
     ForgetsWhatWasPending: "try-pending",
     TriesAgain: "repeat-succeeded",
     TriesAgainAndAnswersAlike: "repeat-succeeded",
@@ -435,6 +495,7 @@ EVERY_WAY: Final[dict[type[ByHand], str]] = {
     TakesAnyAction: "unknown-action",
     TakesAnySagaId: "malformed-saga-id",
     TakesAnyStep: "malformed-step",
+    GivesADetailThatIsNone: "status-details",
     WantsToBeAskedInThePast: "status-details",
     TriesAtOnce: "tries-at-once",
     UndoesAtOnce: "compensates-at-once",
@@ -445,6 +506,7 @@ EVERY_WAY: Final[dict[type[ByHand], str]] = {
 ONE_WAY: Final[dict[type[ByHand], tuple[str, str]]] = {
     ListsActionsTwice: ("", "describe"),
     GivesDetailsOfAnotherStatus: ("unary", "status-details"),
+    GivesDetailsThatAreNone: ("unary", "status-details"),
     RepliesTwice: ("exchange", "batch"),
     RepliesWithTheOtherResponse: ("exchange", "batch"),
     KeepsAFenceForEachWay: ("exchange", "both-ways"),
