@@ -342,6 +342,16 @@ def test_a_token_leads_back_to_its_place() -> None:
     assert requests.read_token(condition, "") is None
 
 
+def test_stalled_is_a_condition_of_its_own() -> None:
+    """No saga that is driven ever stalls; asking for both is not the same as asking for one."""
+    both = requests.read_filter(pb.ListSagasRequest(states=[saga_pb2.Saga.STALLED, saga_pb2.Saga.RUNNING]))
+    assert both == Filter(states=(SagaState.RUNNING,), stalled=True)
+    token = requests.write_token(both, Cursor(1_790_000_000.0, "Bestellung №7"))
+    assert requests.read_token(both, token) == Cursor(1_790_000_000.0, "Bestellung №7")
+    running = requests.read_filter(pb.ListSagasRequest(states=[saga_pb2.Saga.RUNNING]))
+    assert violations(requests.read_token, running, token).keys() == {"page_token"}
+
+
 def test_the_order_of_labels_and_states_is_no_condition() -> None:
     """Clients, and protobuf itself, put the entries of a map in any order."""
     one = Filter(states=(SagaState.RUNNING, SagaState.PARKED), labels={"a": "1", "b": "2"})

@@ -15,6 +15,7 @@ from amends import Client, Definition, NotFound, SagaState, Step
 from amends._bus.interface import Bus
 from amends._bus.opening import bus_at
 from amends.v1 import coordinator_pb2, coordinator_pb2_grpc
+from amends_coordinator.cli._exits import ExitStatus
 from sample_services.demo.processes import Process
 from tests.addresses import free_address
 from tests.tracker.conftest import PATIENCE_S
@@ -151,7 +152,9 @@ async def test_driven_sagas_are_beside_them_on_every_page(stage: Stage) -> None:
             )
         listed = [saga.id async for saga in client.list()]
         assert sorted(listed) == ["driven-0", "driven-1", "driven-1", "driven-2", "shop-1"]
-        assert (await client.get("driven-1")).definition.name == "wait"
+        driven, followed = await client.get("driven-1"), await client.get("shop-1")
+        assert (driven.definition.name, driven.choreographed) == ("wait", False)
+        assert (followed.definition.name, followed.choreographed) == ("orders.place", True)
         assert [saga.id async for saga in client.list(states=[SagaState.STALLED])] == []
         paged, token = [], ""
         async with grpc.aio.insecure_channel(stage.listen) as channel:
@@ -201,6 +204,8 @@ async def test_an_id_beyond_ascii_is_shown_like_any_other(stage: Stage) -> None:
     await stage.start()
     await stage.until("Bestellung №7", SagaState.COMPLETED)
     assert "Bestellung №7" in (await stage.command("list"))[1]
+    assert (await stage.command("get", "Bestellung №8"))[0] == ExitStatus.NOT_FOUND
+    assert (await stage.command("get", "x" * 300))[0] == ExitStatus.USAGE
 
 
 async def test_silence_is_told_by_state_metric_and_log(stage: Stage) -> None:

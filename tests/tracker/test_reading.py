@@ -91,6 +91,15 @@ def test_a_dead_letter_that_cannot_be_decoded_is_an_event_like_any_other(
     assert "cannot be decoded as one" in caplog.text
 
 
+def test_a_kind_that_is_not_known_yet_counts_as_the_default() -> None:
+    """A client may not know it either."""
+    newer = pb.ServiceDescription(reactions=[pb.ReactionDescription(step="s", on="T")])
+    newer.reactions[0].kind = 99  # type: ignore[assignment] # as a newer service announces it
+    reaction = read_graph({"a": newer.SerializeToString()}).reaction(StepKey("a", "s"))
+    assert reaction is not None
+    assert reaction.kind == 0
+
+
 def test_an_announcement_that_cannot_be_decoded_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     graph = read_graph({**SERVICES, "fraud": b"\xff"})

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from amends._bus.interface import Message
 from amends._choreography.cloudevent import CONTENT_TYPE, CloudEvent, MalformedEventError, read_message
 from amends.v1 import choreography_pb2 as pb
+from amends.v1 import saga_pb2
 from amends_coordinator.tracker.graph import Graph, Reaction, StepKey
 from amends_coordinator.tracker.observation import Letter, Observation, Outcome
 
@@ -31,6 +32,7 @@ REPLAYED: Final = pb.DeadLetterReplayed.DESCRIPTOR.full_name
 OWN_PACKAGE: Final = "amends.v1."
 """What types of events begin with that nobody declares."""
 
+_KINDS: Final = frozenset(saga_pb2.Step.Kind.values())
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 
 
@@ -118,5 +120,5 @@ def _reactions(service: str, description: pb.ServiceDescription) -> Iterable[Rea
                 event_type for compensation in each.compensations for event_type in compensation.emits
             ),
             effect_free=each.effect_free,
-            kind=each.kind,
+            kind=each.kind if each.kind in _KINDS else saga_pb2.Step.KIND_UNSPECIFIED,
         )

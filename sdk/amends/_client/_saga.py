@@ -216,6 +216,11 @@ class Saga:
         return self.proto.needs_attention
 
     @property
+    def choreographed(self) -> bool:
+        """Whether services carry it on by events, and the coordinator only follows it."""
+        return self.proto.HasField("choreography")
+
+    @property
     def cancel_requested(self) -> bool:
         """Whether a cancel was accepted whose effect waits for the outcome of the pivot."""
         return self.proto.cancel_requested
