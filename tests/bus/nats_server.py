@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from amends._bus.nats.address import read_address
-from amends._bus.nats.session import Session, connect
+from amends._bus.nats.connecting import connect
+from amends._bus.nats.session import Session
 from sample_services.demo.broker import broker, nats_server
 from sample_services.demo.processes import ProcessError
 from tests.addresses import free_address

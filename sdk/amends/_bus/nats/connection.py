@@ -10,7 +10,8 @@ from typing import Final
 
 from amends._bus.interface import BusError, BusUnavailableError
 from amends._bus.nats.address import Address
-from amends._bus.nats.session import Session, connect
+from amends._bus.nats.connecting import connect
+from amends._bus.nats.session import Session
 from amends._bus.nats.stream import Stream, ensured_stream
 
 _log = logging.getLogger("amends.bus")
@@ -100,6 +101,11 @@ class Connection:
                 self._say(logging.ERROR, error)
             except BusUnavailableError as error:
                 self._say(logging.WARNING, error)
+            except Exception as error:
+                if not first.done():
+                    first.set_exception(error)
+                    return
+                _log.exception("%s cannot be used, for a reason that was not foreseen", self._address)
             else:
                 pause = _PAUSE_MIN_S
                 await self._hold(line, first)

@@ -14,7 +14,7 @@ from amends._bus.nats.session import ApiError, Session
 
 ACK_WAIT_S: Final = 10.0
 """After how long a message comes again that nobody has settled, nor kept: its process is gone, or hangs. All
-else in its partition waits as long, so it is what a killed process costs; one that hangs costs a duplicate."""
+else in its partition waits as long: it is what a killed process costs. One that hangs costs a duplicate."""
 
 _NANOSECONDS: Final = 1_000_000_000
 _NAME_LENGTH_MAX: Final = 200

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -20,19 +19,14 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from amends._bus.interface import BusError, BusUnavailableError
-from amends._bus.nats.address import Address
+from amends._bus.interface import BusUnavailableError
 
 ANSWER_TIMEOUT_S: Final = 5.0
 """How long the server may take to answer: many times what a disk under load needs."""
 
-_CONNECT_TIMEOUT_S: Final = 2
-_PING_INTERVAL_S: Final = 10
-"""A connection that died without a word is found after three of these."""
-
-_PENDING_BYTES: Final = 8 * 1024 * 1024
 _ACK_PREFIX: Final = "$JS.ACK."
 _TOKENS: Final = 9
+_CANNOT_CHANGE: Final = "can not be updated"
 NO_RESPONDERS: Final = "503"
 
 Receive = Callable[[Msg], Awaitable[None]]
@@ -49,15 +43,23 @@ class ApiError(Exception):
 
     def __init__(self, error: Mapping[str, Any]) -> None:
         self.code = int(error.get("err_code", 0))
-        self.is_lasting = error.get("code") in (400, 403)
-        super().__init__(str(error.get("description", error)))
+        text = str(error.get("description", error))
+        self.is_lasting = error.get("code") in (400, 403) or _CANNOT_CHANGE in text
+        super().__init__(text)
 
 
 class Session:
-    """A connection and its inbox. Made by `connect`."""
+    """A connection and its inbox. Made by `connect`.
 
-    def __init__(self, client: _Client, lost: asyncio.Future[None]) -> None:
+    Args:
+        client: is connected.
+        lost: is done at the end of the connection.
+        faults: what the server complained of, the last at the end.
+    """
+
+    def __init__(self, client: Client, lost: asyncio.Future[None], faults: Sequence[Exception]) -> None:
         self._client = client
+        self._faults = faults
         self._lost = lost
         self._inbox = client.new_inbox()
         self._numbers = itertools.count(1)
@@ -100,7 +102,10 @@ class Session:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 message = await answer
         except TimeoutError:
-            raise BusUnavailableError(f"the server does not answer within {ANSWER_TIMEOUT_S:g} s") from None
+            # What one may not ask is not answered: the server says so beside it.
+            why = f" ({self._faults[-1]})" if self._faults else ""
+            text = f"the server does not answer within {ANSWER_TIMEOUT_S:g} s{why}"
+            raise BusUnavailableError(text) from None
         finally:
             del self._answers[number]
             answer.cancel()
@@ -186,79 +191,6 @@ class Inbox:
         """Has the server send nothing more to it, and returns once all it had sent was received."""
         with suppress(nats.errors.Error, OSError):
             await self._subscription.drain()  # type: ignore[no-untyped-call]
-
-
-class _Client(Client):
-    """The library's client, which would send a password unencrypted if a server asked for that."""
-
-    tls = False
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        if self.tls and not info.get("tls_required"):
-            raise ssl.SSLError("the server does not encrypt")
-        await super()._process_info(info, initial_connection)
-
-
-async def connect(address: Address) -> Session:
-    """Connects to one of the servers.
-
-    Raises:
-        BusError: there is one, and it refuses the credentials, or its certificate cannot be trusted.
-        BusUnavailableError: none can be reached.
-    """
-    client = _Client()
-    client.tls = address.tls
-    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    faults: list[Exception] = []
-
-    async def on_error(error: Exception) -> None:
-        faults.append(error)
-
-    async def on_closed() -> None:
-        if not lost.done():
-            lost.set_result(None)
-
-    try:
-        await client.connect(
-            address.servers,
-            name="amends",
-            user=address.user,
-            password=address.password,
-            token=address.token,
-            user_credentials=address.credentials and str(address.credentials),
-            error_cb=on_error,
-            closed_cb=on_closed,
-            allow_reconnect=False,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            max_reconnect_attempts=1,  # two in all, without a wait between them
-            reconnect_time_wait=0,
-            ping_interval=_PING_INTERVAL_S,
-            pending_size=_PENDING_BYTES,
-        )
-        session = Session(client, lost)
-        await session.listen()
-    except (nats.errors.Error, OSError, ssl.SSLError, TimeoutError, ValueError) as error:
-        await client.close()
-        raise _translated(faults[-1] if faults else error, address) from error
-    except BaseException:
-        await client.close()
-        raise
-    return session
-
-
-def _translated(error: Exception, address: Address) -> BusError | BusUnavailableError:
-    text = str(error) or type(error).__name__
-    if "authorization" in text.lower() or "authentication" in text.lower():
-        return BusError(
-            f"{address} refuses the credentials ({text}): put USER:PASSWORD@ or TOKEN@ before the host, "
-            "or add ?creds=FILE"
-        )
-    if isinstance(error, ssl.SSLError):
-        return BusError(
-            f"{address} cannot be trusted ({text}): check its certificate, and name the authority that "
-            "signed it with SSL_CERT_FILE; or write nats:// where nothing is to be encrypted"
-        )
-    return BusUnavailableError(f"{address} cannot be reached ({text})")
 
 
 def is_delivery(message: Msg) -> bool:
