@@ -13,14 +13,16 @@ import grpc
 import pytest
 from click.testing import CliRunner, Result
 from google.rpc import status_pb2
+from google.rpc.code_pb2 import Code
 
 from amends import Context, Participant, ServerTls
+from amends._payload import unpack
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc
 from amends_coordinator.cli import _screen
 from amends_coordinator.cli._app import amends
 from tests.addresses import free_address
-from tests.conformance.by_hand import ACTION, ByHand
+from tests.conformance.by_hand import ACTION, ByHand, Key, StatusError
 from tests.conformance.stage import Stage
 from tests.conformance.wrong import UndoesNothing
 
@@ -180,6 +182,12 @@ def test_inputs_come_from_files_and_standard_input(
         ),
         (("TARGET", "--effects", "exit 4"), "--effects: the command ended with status 4"),
         (("TARGET", "--ca", "/nowhere.pem"), "--ca /nowhere.pem: cannot be read"),
+        (("TARGET", "--result", "price"), "--result price: must be STEP=JSON"),
+        (("TARGET", "--result", "price={"), "--result price: not JSON"),
+        (
+            ("--coordinator", "127.0.0.1:1", "--participant", "kit=127.0.0.1:1", "--result", "price=1"),
+            "--result is for participants",
+        ),
         (("TARGET", "--cert", "/nowhere.pem"), "--cert and --key need --ca"),
     ],
 )
@@ -287,6 +295,22 @@ def test_a_participant_is_certified_over_tls(run: Callable[..., Result]) -> None
             f"localhost:{address.rpartition(':')[2]}",
             *(each if each.startswith("--") else str(CERTIFICATES / each) for each in trust),
         )
+    assert ran.exit_code == 0, ran.output
+
+
+class NeedsAPrice(ByHand):
+    """Rejects every Try that comes without the result of another step."""
+
+    def run(self, key: Key, request: pb.TryRequest) -> pb.TryResponse:
+        if unpack(request.results["price"], dict[str, int]) != {"cents": 100}:
+            raise StatusError(Code.INVALID_ARGUMENT)
+        return super().run(key, request)
+
+
+def test_results_of_other_steps_come_with_every_try(run: Callable[..., Result]) -> None:
+    """For actions that need them."""
+    with served(NeedsAPrice()) as address:
+        ran = run(address, *GOOD, "--result", 'price={"cents": 100}')
     assert ran.exit_code == 0, ran.output
 
 

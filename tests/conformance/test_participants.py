@@ -1,7 +1,7 @@
 """The kit, put to the test by participants that are wrong in one thing each, and by right ones."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from amends.v1 import participant_pb2 as pb
 from amends_coordinator.conformance import (
     CommandFailedError,
     Inputs,
+    Result,
     Subject,
     Verdict,
     certify_participant,
@@ -62,6 +63,25 @@ async def test_a_right_participant_without_exchange_passes() -> None:
     assert set(skipped.values()) == {"there is no Exchange"}
 
 
+async def certified_in_process(
+    participant: Participant, count: Callable[[str], Awaitable[int]]
+) -> list[Result]:
+    """Has a participant of the SDK certified, with all that can be told of it."""
+    port = await participant.start("127.0.0.1:0")
+
+    async def restart() -> None:
+        await participant.stop(0.0)
+        await participant.start(f"127.0.0.1:{port}")
+
+    subject = Subject(action=ACTION, inputs=ALL, count_effects=count, restart=restart)
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            results = await certify_participant(channel, participant.describe(), subject)
+    finally:
+        await participant.stop(0.0)
+    return results
+
+
 async def test_a_participant_of_the_sdk_passes_every_row(tmp_path: Path) -> None:
     """On SQLite, by both ways, and after a restart."""
     participant = Participant("ledger", store=f"sqlite:///{tmp_path}/ledger.db", schema=EFFECTS)
@@ -87,18 +107,34 @@ async def test_a_participant_of_the_sdk_passes_every_row(tmp_path: Path) -> None
         db.close()
         return number or 0
 
-    port = await participant.start("127.0.0.1:0")
+    results = await certified_in_process(participant, count)
+    assert {(each.verdict, each.why) for each in results} == {(Verdict.PASSED, "")}
 
-    async def restart() -> None:
-        await participant.stop(0.0)
-        await participant.start(f"127.0.0.1:{port}")
 
-    subject = Subject(action=ACTION, inputs=ALL, count_effects=count, restart=restart)
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            results = await certify_participant(channel, participant.describe(), subject)
-    finally:
-        await participant.stop(0.0)
+async def test_an_external_action_of_the_sdk_passes_every_row(tmp_path: Path) -> None:
+    """Its effects are a provider's, which knows them by the idempotency key."""
+    participant = Participant("broker", store=f"sqlite:///{tmp_path}/broker.db")
+    provider: set[str] = set()
+
+    @participant.action(name=ACTION, external=True)
+    async def act(how: dict[str, str], ctx: Context) -> dict[str, str]:
+        if how["how"] == "reject":
+            raise Rejected("NOT_HERE")
+        if how["how"] == "wait":
+            raise Pending(0.05)
+        if how["how"] == "fail":
+            raise RuntimeError("as arranged")
+        provider.add(ctx.idempotency_key)
+        return {"id": ctx.idempotency_key}
+
+    @act.compensate
+    async def undo(_how: dict[str, str], _result: dict[str, str] | None, ctx: Context) -> None:
+        provider.discard(ctx.idempotency_key)
+
+    async def count(saga_id: str) -> int:
+        return sum(key.startswith(saga_id) for key in provider)
+
+    results = await certified_in_process(participant, count)
     assert {(each.verdict, each.why) for each in results} == {(Verdict.PASSED, "")}
 
 

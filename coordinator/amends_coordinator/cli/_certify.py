@@ -1,16 +1,17 @@
 """What `amends conformance` does: reads what it was given, connects, and has the kit do its work."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import grpc
 
 from amends import new_saga_id
+from amends._payload import pack
 from amends.v1 import coordinator_pb2, coordinator_pb2_grpc, participant_pb2, participant_pb2_grpc
 from amends_coordinator.cli._coordinator import CALL_TIMEOUT, channel_to, read_credentials
 from amends_coordinator.cli._exits import CommandError, ExitStatus
-from amends_coordinator.cli._inputs import read_json
+from amends_coordinator.cli._inputs import read_json, read_pairs
 from amends_coordinator.cli._options import Options
 from amends_coordinator.cli._words import clean
 from amends_coordinator.conformance import (
@@ -39,8 +40,11 @@ _INPUTS: Final = {
 }
 
 
-async def participant(options: Options, target: str, given: Mapping[str, str | None]) -> list[Result]:
+async def participant(
+    options: Options, target: str, given: Mapping[str, str | None], results: Sequence[str]
+) -> list[Result]:
     """Certifies a participant with what was given of it. Raises CommandError."""
+    needed = read_pairs(results, option="--result", form="STEP=JSON")
     read = _read_inputs(given)
     effects, restart = given["effects"], given["restart"]
     async with _channel(options, target, "HOST:PORT") as channel:
@@ -48,6 +52,9 @@ async def participant(options: Options, target: str, given: Mapping[str, str | N
         action = _choose(described, given["action"])
         subject = Subject(
             action=action.name,
+            results={
+                step: pack(read_json(source, option=f"--result {step}")) for step, source in needed.items()
+            },
             inputs=await _pack(options, target, read, action.input_type),
             count_effects=EffectsCommand(effects) if effects is not None else None,
             restart=RestartCommand(restart) if restart is not None else None,

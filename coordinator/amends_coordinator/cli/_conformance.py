@@ -37,6 +37,13 @@ def _input_options(command: "Callable[..., Any]") -> "Callable[..., Any]":
 )
 @_input_options
 @click.option(
+    "--result",
+    "results",
+    metavar="STEP=JSON|@FILE|-",
+    multiple=True,
+    help="The result of a step that the action needs, for each Try; may be repeated.",
+)
+@click.option(
     "--effects",
     metavar="COMMAND",
     help="A shell command that prints how many effects of the saga $AMENDS_SAGA_ID are in force.",
@@ -59,6 +66,7 @@ def conformance(
     target: str | None,
     coordinator: str | None,
     participant: str | None,
+    results: tuple[str, ...],
     as_json: bool,
     **given: str | None,
 ) -> ExitStatus:
@@ -82,14 +90,15 @@ def conformance(
     if (coordinator is None) != (participant is None):
         raise CommandError("--coordinator and --participant need each other", ExitStatus.USAGE)
     if coordinator is not None and participant is not None:
-        misplaced = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+        misplaced = ["--result"] if results else []
+        misplaced += [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
         if misplaced:
             message = f"{misplaced[0]} is for participants, and does not go with --coordinator"
             raise CommandError(message, ExitStatus.USAGE)
         work = _certify.coordinator(options, coordinator, participant)
     else:
         assert target is not None, "one of the two is given"
-        work = _certify.participant(options, target, given)
+        work = _certify.participant(options, target, given, results)
     return _report(_loop.run(work), as_json=as_json)
 
 

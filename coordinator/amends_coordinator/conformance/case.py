@@ -70,6 +70,7 @@ class Case:
             attempt=self._next_attempt("Try", step),
             action=action or self.subject.action,
             input=payload if payload.type_url else None,
+            results=self.subject.results,
             definition="conformance",
         )
 

@@ -1,6 +1,6 @@
 """What is given to the kit: the participant's action, inputs for it, and two things to do beside calls."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from google.protobuf import any_pb2
@@ -29,6 +29,8 @@ class Subject:
     action: str
     """Names the action, one that can be compensated."""
     inputs: Inputs
+    results: Mapping[str, any_pb2.Any] = field(default_factory=dict)
+    """Results of the steps that the action needs, by step name; they come with every Try."""
     count_effects: Callable[[str], Awaitable[int]] | None = None
     """Tells how many effects of the saga with this id are in force: applied and not undone."""
     restart: Callable[[], Awaitable[None]] | None = None
