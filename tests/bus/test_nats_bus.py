@@ -23,6 +23,7 @@ from amends._bus.nats.stream import config_of, faults_of
 from amends._bus.opening import bus_at
 from amends.errors import UsageError
 from tests.bus.messages import PAID, PLACED, by_key, consume, ids, keys_apart, message, publish, take
+from tests.bus.nats_accounts import accounts
 from tests.bus.nats_server import NatsServer, running
 from tests.bus.test_nats_outages import opened
 
@@ -189,6 +190,20 @@ async def test_credentials_let_in_or_are_refused(
             with pytest.raises(BusError, match="refuses the credentials") as caught:
                 await NatsBus(f"nats://{access}{server.address}").open()
             assert "n0t" not in str(caught.value)
+
+
+async def test_a_file_of_credentials_lets_in_or_is_refused(tmp_path: Path) -> None:
+    settings, credentials = accounts()
+    (tmp_path / "right.creds").write_text(credentials)
+    (tmp_path / "others.creds").write_text(accounts()[1])
+    (tmp_path / "no.creds").write_text("nothing of the kind\n")
+    async with running(tmp_path / "nats", settings=settings) as server:
+        async with opened(f"{server.url()}?creds={tmp_path}/right.creds") as bus:
+            await publish(bus, message(1))
+        with pytest.raises(BusError, match="refuses the credentials"):
+            await NatsBus(f"{server.url()}?creds={tmp_path}/others.creds").open()
+        with pytest.raises(BusError, match=r"no\.creds cannot be used"):
+            await NatsBus(f"{server.url()}?creds={tmp_path}/no.creds").open()
 
 
 async def test_a_server_that_does_not_encrypt_is_told_no_password(nats: NatsServer) -> None:

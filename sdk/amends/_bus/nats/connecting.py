@@ -37,7 +37,8 @@ async def connect(address: Address) -> Session:
     """Connects to one of the servers.
 
     Raises:
-        BusError: there is one, and it refuses the credentials, or its certificate cannot be trusted.
+        BusError: there is one, and it refuses the credentials, or its certificate cannot be trusted; or the
+            file of credentials is malformed.
         BusUnavailableError: none can be reached.
     """
     client = _Client()
@@ -78,6 +79,12 @@ async def connect(address: Address) -> Session:
             await client.close()
         if isinstance(reason, nats.errors.Error | OSError):
             raise _translated(reason, address) from error
+        if isinstance(error, Exception) and address.credentials:
+            # The library says so in many ways.
+            text = (
+                f"{address.credentials} cannot be used to get into {address}: it must have a JWT and a seed"
+            )
+            raise BusError(text) from error
         raise
     return session
 
