@@ -18,8 +18,12 @@ from amends.v1 import coordinator_pb2, coordinator_pb2_grpc
 from amends_coordinator.cli._exits import ExitStatus
 from sample_services.demo.processes import Process
 from tests.addresses import free_address
+from tests.bus.nats_server import NatsServer, running
+from tests.choreography.conftest import few_partitions
 from tests.tracker.conftest import PATIENCE_S
 from tests.tracker.shop import Story, announce
+
+__all__ = ["few_partitions"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -244,3 +248,45 @@ async def test_a_bus_that_cannot_be_used_is_refused_at_start(stage: Stage, bus: 
     assert status != 0
     assert len(said.splitlines()) == 1
     assert words in said
+
+
+async def test_a_nats_bus_that_refuses_the_credentials_is_refused_at_start(
+    stage: Stage, tmp_path: Path
+) -> None:
+    settings = 'authorization { user: shop, password: "right" }'
+    async with running(tmp_path / "nats", settings=settings) as server:
+        status, said = await stage.command(
+            "serve", "--listen", stage.listen, "--metrics", "off", "--bus", f"nats://shop:wrong@{server.address}",
+            "--store", f"sqlite:///{stage.folder}/amends.db",
+        )  # fmt: skip
+    assert status == 1
+    assert "Traceback" not in said
+    assert "wrong" not in said
+    assert server.address in said
+
+
+async def test_a_nats_bus_that_is_away_at_start_and_later_is_waited_for(stage: Stage, tmp_path: Path) -> None:
+    """Sagas that are driven are served meanwhile."""
+    server = NatsServer(tmp_path / "nats")
+    stage.url = server.url()
+    await stage.start()
+    assert await stage.command("list") == (0, "no sagas\n")
+    await server.start()
+    try:
+        bus = bus_at(server.url())
+        await bus.open()
+        await announce(bus)
+        await bus.publish(Story("shop-1").completed().messages())
+        await stage.until("shop-1", SagaState.COMPLETED)
+        await server.kill()
+        await server.start()
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                told = await bus.publish(Story("shop-2").completed().messages())
+                if not isinstance(told[-1], Exception):
+                    break
+                await asyncio.sleep(0.05)  # its client finds the server again by itself
+        await stage.until("shop-2", SagaState.COMPLETED)
+        await bus.close()
+    finally:
+        await server.stop()

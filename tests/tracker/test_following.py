@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from amends._bus.interface import Message
+from amends._bus.interface import BusUnavailableError, Message
 from amends._bus.opening import bus_at
 from amends.v1 import saga_pb2
 from amends_coordinator.core.fold import BrokenLogError
@@ -18,6 +18,7 @@ from amends_coordinator.store import SqliteStore
 from amends_coordinator.store.interface import Cursor, Filter, StoreUnavailableError
 from amends_coordinator.tracker import follower, ledger
 from amends_coordinator.tracker.patience import in_words
+from amends_coordinator.tracker.tracker import COMPLAINT_INTERVAL
 from tests.tracker.conftest import PATIENCE_S, RETENTION, STALL_AFTER, World
 from tests.tracker.shop import NOW, SERVICES, Story, announce
 
@@ -212,6 +213,21 @@ async def test_a_store_that_fails_has_the_events_read_again(
     assert await world.kinds() == ["saga_started", *["event_observed"] * 4, "saga_completed"]
 
 
+async def test_an_outage_that_lasts_is_complained_of_now_and_then(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def complaints() -> int:
+        return sum(getattr(record, "action", "") == "bus_unavailable" for record in caplog.records)
+
+    away = BusUnavailableError("the bus is away")
+    for _ in range(3):
+        world.tracker._complain(away, "bus_unavailable")
+    assert complaints() == 1
+    world.time += COMPLAINT_INTERVAL
+    world.tracker._complain(away, "bus_unavailable")
+    assert complaints() == 2
+
+
 async def test_a_mistake_of_ours_does_not_end_the_daemon(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -291,8 +307,11 @@ async def test_a_dead_letter_is_counted_and_stalls_its_saga(world: World) -> Non
     story = running()
     story.dead(story.events[0], "inventory", "reserve")
     await world.tell(story)
+    astray = Story("")
+    astray.dead(astray.tell("Ticked", source="clock"), "inventory", "", "MISSING_SAGA_ID")
+    await world.tell(astray)
     assert await world.state() == "STALLED"
-    assert world.tracker.counts.dead_letters == 1
+    assert world.tracker.counts.dead_letters == 2
 
 
 @pytest.mark.parametrize(

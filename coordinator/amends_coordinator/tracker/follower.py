@@ -11,7 +11,7 @@ from amends_coordinator.tracker.counts import Counts
 from amends_coordinator.tracker.ledger import Ledger
 from amends_coordinator.tracker.observation import Observation
 from amends_coordinator.tracker.patience import Patience
-from amends_coordinator.tracker.reading import OWN_PACKAGE, read_event, read_graph
+from amends_coordinator.tracker.reading import DEAD_LETTER, OWN_PACKAGE, read_event, read_graph
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,8 @@ class Follower:
         """Reads the events of sagas in a page, each with its saga. Others are left alone."""
         heard, malformed = [], []
         for message in page:
+            # Those about an event of no saga as well: somebody has to look at them too.
+            self._counts.dead_letters += message.headers.get("ce-type") == DEAD_LETTER
             try:
                 event = read_event(message)
             except MalformedEventError as error:

@@ -16,7 +16,7 @@ from amends_coordinator.tracker.graph import Graph
 from amends_coordinator.tracker.messages import fact_to_proto, observation_from_proto
 from amends_coordinator.tracker.observation import Observation
 from amends_coordinator.tracker.patience import Patience
-from amends_coordinator.tracker.saga import Ended, Fact, Heard, Stalled, TrackedSaga, conclude, hear, remember
+from amends_coordinator.tracker.saga import Ended, Fact, Stalled, TrackedSaga, conclude, hear, remember
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +139,6 @@ class Ledger:
         for fact in facts:
             if isinstance(fact, Ended):
                 self._counts.ended[fact.state.name.lower()] += 1
-            elif isinstance(fact, Heard):
-                letter = fact.observation.letter
-                self._counts.dead_letters += letter is not None and not letter.replayed
             elif isinstance(fact, Stalled):
                 self._counts.stalled += 1
                 extra = {"action": "saga_stalled", "saga_id": saga.id}

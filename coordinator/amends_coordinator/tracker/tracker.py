@@ -34,6 +34,9 @@ SURVEY_INTERVAL: Final = 5.0
 TROUBLE_DELAY: Final = 1.0
 """Seconds before the bus or the store is tried again."""
 
+COMPLAINT_INTERVAL: Final = 60.0
+"""Seconds between two lines of the log about the same trouble."""
+
 
 class Tracker:
     """Follows the sagas on one bus. The bus is open before, and closed after, by whoever made it."""
@@ -58,6 +61,7 @@ class Tracker:
         self._patience = Patience(stall_after)
         self._ledger = Ledger(store, bus.url, self._patience, self.counts, told=self._tell)
         self.follower = Follower(store, bus, self._ledger, self._patience, self.counts, now)
+        self._complained: dict[str, float] = {}  # when the log said so last, by what it said
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     def __repr__(self) -> str:
@@ -133,12 +137,19 @@ class Tracker:
             try:
                 await work()
             except (BusError, BusUnavailableError) as error:
-                log.warning("the tracker waits: %s", error, extra={"action": "bus_unavailable"})
+                self._complain(error, "bus_unavailable")
             except StoreUnavailableError as error:
-                log.warning("the tracker waits: %s", error, extra={"action": "store_unavailable"})
+                self._complain(error, "store_unavailable")
             except Exception:  # a mistake here must not take down the sagas that are driven
                 log.exception("the tracker failed, and tries again", extra={"action": "tracker_failed"})
             await asyncio.sleep(interval)
+
+    def _complain(self, error: Exception, action: str) -> None:
+        """Says what the tracker waits for, now and then: an outage may last."""
+        now = self._now()
+        if now - self._complained.get(action, -COMPLAINT_INTERVAL) >= COMPLAINT_INTERVAL:
+            self._complained[action] = now
+            log.warning("the tracker waits: %s", error, extra={"action": action})
 
     async def sweep(self) -> None:
         """Finds the sagas that stalled since. Raises StoreUnavailableError."""
