@@ -4,6 +4,7 @@ A process that is stopped for three seconds then outlasts its lease at the bus a
 would else take half a minute. How they relate to each other stays as it is.
 """
 
+from types import ModuleType
 from typing import Final
 
 from amends._bus.nats import consumer, requests
@@ -19,9 +20,14 @@ OUTLASTING: Final = (2.5, 4.0)
 
 def hurry() -> None:
     """Shortens for how long this process waits for others. Called before anything is opened."""
-    leases.LEASE_S = RELAY_LEASE_S  # type: ignore[misc]
-    taking.LEASE_S = BUS_LEASE_S  # type: ignore[misc]
-    consumer.ACK_WAIT_S = BUS_LEASE_S  # type: ignore[misc]
-    requests._CHECK_S = BUS_LEASE_S / 4  # type: ignore[misc]
-    consuming.KEEP_S = BUS_LEASE_S / 3  # type: ignore[misc]
-    retrying.POLL_S = RELAY_LEASE_S  # type: ignore[misc]
+    _shorten(leases, "LEASE_S", RELAY_LEASE_S)
+    _shorten(taking, "LEASE_S", BUS_LEASE_S)
+    _shorten(consumer, "ACK_WAIT_S", BUS_LEASE_S)
+    _shorten(requests, "_CHECK_S", BUS_LEASE_S / 4)
+    _shorten(consuming, "KEEP_S", BUS_LEASE_S / 3)
+    _shorten(retrying, "POLL_S", RELAY_LEASE_S)
+
+
+def _shorten(module: ModuleType, name: str, seconds: float) -> None:
+    assert getattr(module, name) > seconds, f"{module.__name__}.{name} is shorter already"
+    setattr(module, name, seconds)

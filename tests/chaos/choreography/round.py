@@ -116,8 +116,7 @@ async def _perform(stage: Stage, found: list[str]) -> tuple[Sequence[Dead], Mapp
     restless, dead = await caretaker.settle(stage)
     found += restless
     shown = await tracking.ends(stage)
-    for ward in stage.services:
-        await ward.retire()
+    await asyncio.gather(*(ward.retire() for ward in stage.services))
     found += [fault for ward in stage.wards.values() for fault in ward.faults]
     return dead, shown
 
