@@ -58,13 +58,8 @@ def headers_of(message: Message) -> dict[str, str]:
     return {**message.headers, _ID: quote(message.id, safe=_KEPT), _KEY: quote(message.key, safe=_KEPT)}
 
 
-def size_of(message: Message) -> int:
-    """How many bytes a message's headers and data take together, on their own."""
-    return sum(len(name) + len(value) for name, value in message.headers.items()) + len(message.data)
-
-
 def wire_size_of(headers: dict[str, str], data: bytes) -> int:
-    """The same as the server counts it: with all that belongs to the form."""
+    """How many bytes headers and data take as the server counts them: with all that belongs to the form."""
     return (
         len("NATS/1.0\r\n\r\n")
         + sum(len(f"{name}: {value}\r\n") for name, value in headers.items())
