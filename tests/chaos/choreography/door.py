@@ -40,6 +40,7 @@ class Door:
         self._service = service
         self._entries = entries
         self._server: asyncio.Server | None = None
+        self._is_closed = False
 
     async def open(self, address: str) -> None:
         """Lets customers in."""
@@ -48,6 +49,7 @@ class Door:
 
     async def close(self) -> None:
         """Lets nobody in any more; who is inside is told that it failed."""
+        self._is_closed = True
         if self._server is not None:
             self._server.close()
 
@@ -63,6 +65,8 @@ class Door:
             writer.close()
 
     async def _begin(self, wish: dict[str, Any]) -> str:
+        if self._is_closed:
+            return FAILED
         order = Order(wish["content"], wish["wishes"])
         try:
             await self._service.begin(self._entries[wish["shape"]], order, saga_id=wish["saga"])

@@ -112,7 +112,8 @@ MUTANTS: Final = (
         "P4",
         "amends._choreography.inbox",
         "        return cursor.lastrowid if cursor.rowcount else None\n",
-        "        return cursor.lastrowid if cursor.rowcount else self.find(db, event_id)[0]\n",
+        "        query = 'SELECT number FROM amends_inbox WHERE consumer = ? AND event_id = ?'\n"
+        "        return db.execute(query, (self.consumer, event_id)).fetchone()[0]\n",
     ),
 )
 
