@@ -27,6 +27,7 @@ class ReadBus:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.away = False
+        self.followed = False  # whether all there was has been read, and more is waited for
         self.taken = 0  # the sequence number up to which the reader has come back for more
         self.news = asyncio.Condition()
 
@@ -41,6 +42,9 @@ class ReadBus:
     async def read(self, after: int, *, follow: bool) -> AsyncIterator[Sequence[tuple[int, Message]]]:
         if self.away:
             raise BusUnavailableError("the bus is away")
+        async with self.news:
+            self.followed = follow
+            self.news.notify_all()
         async for page in self._bus.read(after, follow=follow):
             yield page
             async with self.news:
@@ -64,12 +68,15 @@ class World:
         await self.start()
 
     async def start(self) -> None:
-        """Begins to follow, as after a restart."""
+        """Begins to follow, as after a restart, and reads what there is, unless the bus is away."""
+        self.bus.followed = self.bus.away
         self.store = await SqliteStore.open(self.folder / "amends.db")
         self.tracker = Tracker(
             self.store.tracking, self.bus, lambda: self.time, stall_after=STALL_AFTER, retention=RETENTION
         )
         self._work = asyncio.create_task(self.tracker.run())
+        async with asyncio.timeout(PATIENCE_S), self.bus.news:
+            await self.bus.news.wait_for(lambda: self.bus.followed)
 
     async def stop(self) -> None:
         """Stops following; the bus stays."""
