@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -29,6 +30,7 @@ class Membership:
         self._description = description
         self._owner = ""
         self._announced = False
+        self._reported = False
 
     async def begin(self, bus: Bus, owner: str) -> None:
         """Claims the name for a database, and announces what the service does.
@@ -46,28 +48,29 @@ class Membership:
             await asyncio.sleep(RENEW_S if self._announced else 1.0)
             try:
                 await self._renew(bus)
+                await self._report_once(bus)
             except BusUnavailableError as error:
                 _log.debug("the name was not renewed: %s", error)
 
     async def _renew(self, bus: Bus) -> None:
         name = self._description.service
         await bus.claim(name, self._owner, CLAIM_S)
-        if self._announced:
-            return
-        self._description.time.GetCurrentTime()
-        await bus.announce(name, self._description.SerializeToString())
-        self._announced = True
-        self._report(_described(await bus.announced()))
+        if not self._announced:
+            self._description.time.GetCurrentTime()
+            await bus.announce(name, self._description.SerializeToString())
+            self._announced = True
 
-    def _report(self, services: list[choreography_pb2.ServiceDescription]) -> None:
-        """Says what is wrong with the graph, as far as it is known: others may not have started yet."""
-        for fault in faults_of(services, of=self._description.service):
+    async def _report_once(self, bus: Bus) -> None:
+        """Says what is wrong with the graph, once the others had the time to start too."""
+        if self._reported or not self._announced:
+            return
+        self._reported = True
+        for fault in faults_of(_described(await bus.announced()), of=self._description.service):
             _log.warning("%s", fault, extra={"service": self._description.service})
 
 
-def _described(announced: dict[str, bytes] | object) -> list[choreography_pb2.ServiceDescription]:
+def _described(announced: Mapping[str, bytes]) -> list[choreography_pb2.ServiceDescription]:
     found = []
-    assert isinstance(announced, dict)
     for name, data in announced.items():
         try:
             found.append(choreography_pb2.ServiceDescription.FromString(data))

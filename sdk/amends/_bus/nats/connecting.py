@@ -23,9 +23,16 @@ _PENDING_BYTES: Final = 8 * 1024 * 1024
 
 
 class _Client(Client):
-    """The library's client, which would send a password unencrypted if a server asked for that."""
+    """The library's client, in two things mended: it would send a password unencrypted if a server asked for
+    that, and it looks at headers letter by letter, which is a third of the time that an event takes here."""
 
     tls = False
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        lines = raw.decode("utf-8", "replace").split("\r\n")
+        pairs = (line.partition(":") for line in lines)
+        return {name.strip(): value.strip() for name, colon, value in pairs if colon}
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if self.tls and not info.get("tls_required"):
