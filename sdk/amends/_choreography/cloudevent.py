@@ -11,6 +11,7 @@ the dead letter that the event repeats.
 from __future__ import annotations
 
 import enum
+import hashlib
 import re
 import time
 from collections.abc import Mapping
@@ -22,11 +23,16 @@ from urllib.parse import quote, unquote
 from google.protobuf import any_pb2, json_format, struct_pb2
 
 from amends._bus.interface import Message
+from amends._choreography.saga_id import SAGA_ID_LENGTH_MAX
 from amends._choreography.types import family_of
 
 CONTENT_TYPE: Final = "application/protobuf"
 _JSON_TYPES: Final = ("application/json", "text/json")
 _TYPE_URL: Final = "type.googleapis.com/"
+
+REFERENCE_LENGTH_MAX: Final = 1024
+"""Characters of source and id together with the slash: every event that follows repeats them as its cause,
+and a dead letter twice, within the room that it has."""
 
 # Printable ASCII but for the space, the double quote and the percent sign.
 _PLAIN: Final = re.compile(r"[!#$&-~]*")
@@ -120,6 +126,12 @@ def read_message(message: Message) -> CloudEvent:
     for name in ("id", "source", "type"):
         if not headers.get(f"ce-{name}"):
             raise MalformedEventError(f"the header ce-{name} is missing, which every CloudEvent has")
+    length = len(headers["ce-source"]) + len(headers["ce-id"])
+    if length >= REFERENCE_LENGTH_MAX:
+        raise MalformedEventError(
+            f"the headers ce-source and ce-id have {length} characters; together they may have "
+            f"{REFERENCE_LENGTH_MAX - 1}"
+        )
 
     def attribute(name: str) -> str:
         return unquote(headers.get(f"ce-{name}", ""))
@@ -140,14 +152,25 @@ def read_message(message: Message) -> CloudEvent:
 
 
 def reference_of(message: Message) -> str:
-    """What a message is known by that may be no CloudEvent: its source and id, or what the bus calls it."""
+    """What a message is known by that may be no CloudEvent: its source and id, or what the bus calls it.
+
+    One that is longer than that of any event we read is cut, and told from others by its digest.
+    """
     source, event_id = (unquote(message.headers.get(f"ce-{name}", "")) for name in ("source", "id"))
-    return f"{source}/{event_id}" if source and event_id else message.id
+    reference = f"{source}/{event_id}" if source and event_id else message.id
+    if len(reference) <= REFERENCE_LENGTH_MAX:
+        return reference
+    return f"{reference[:64]}/{hashlib.sha256(reference.encode()).hexdigest()}"
 
 
 def saga_id_of(headers: Mapping[str, str]) -> str:
-    """The saga that headers tell of; empty where they do not."""
-    return unquote(headers.get("ce-correlationid", ""))
+    """The saga that headers tell of; empty where they do not. One that is too long is cut, and stays so."""
+    return unquote(headers.get("ce-correlationid", ""))[: SAGA_ID_LENGTH_MAX + 1]
+
+
+def replay_of(headers: Mapping[str, str]) -> str:
+    """The dead letter that headers say is repeated, as consumer, source and id; empty where they do not."""
+    return unquote(headers.get("ce-replayof", ""))
 
 
 def _encoded(value: str) -> str:
