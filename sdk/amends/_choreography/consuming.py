@@ -24,6 +24,7 @@ from amends._choreography import metrics, tracing
 from amends._choreography.cloudevent import reference_of, saga_id_of
 from amends._choreography.reacting import Disposition, Reactor
 from amends._choreography.work import PlainJob, SteppedJob
+from amends._transactions import faults
 from amends._transactions.gatherer import Gatherer
 from amends.errors import Fault
 
@@ -159,12 +160,10 @@ class Consumer:
         self._gatherer.submit(jobs, in_thread=self._in_thread)
 
     def _answered(self, delivery: Delivery, span: Any, answer: Disposition | Fault) -> None:
-        if isinstance(answer, Fault) and answer.reason == "TRANSACTION_LOST":
+        if faults.is_transaction_lost(answer):
             # Nothing of it is stored, not even that it came; what broke once would break every time.
             job = PlainJob(
-                partial(
-                    self._reactor.put_aside, message=delivery.message, error="a handler broke the transaction"
-                ),
+                partial(self._reactor.put_aside, message=delivery.message),
                 partial(self._answered, delivery, span),
                 {"service": self._reactor.service},
             )

@@ -85,13 +85,6 @@ class Inbox:
         headers = json.dumps(dict(message.headers))
         db.execute(queries.PUT_ASIDE, (*state, message.subject, headers, message.data, int(now), number))
 
-    def find(self, db: sqlite3.Connection, event_id: str) -> tuple[int, int]:
-        """Finds an event that came before: the number of its row, and how often it failed."""
-        cursor = db.execute(queries.FIND, (self.consumer, event_id))
-        cursor.row_factory = None
-        found: tuple[int, int] = cursor.fetchone()
-        return found
-
     def waiting(self, db: sqlite3.Connection, number: int) -> Waiting | None:
         """Reads an event that is to be tried again; None if somebody else has done it."""
         cursor = db.execute(queries.GET_WAITING, (number,))
@@ -111,7 +104,7 @@ class Inbox:
         self.unpark(db, saga_id, now)
 
     def finish_replayed(self, db: sqlite3.Connection, event_id: str, saga_id: str, now: float) -> None:
-        """Says that a dead event was dealt with in the form of its replay."""
+        """Says that a dead event was dealt with in the form of its replay, or that this waits for it."""
         db.execute(queries.FINISH_REPLAYED, (int(now), self.consumer, event_id))
         self.unpark(db, saga_id, now)
 

@@ -25,8 +25,6 @@ SET state = ?, attempts = ?, error = ?, next_at = ?, subject = ?, headers = ?, d
 WHERE number = ?
 """
 
-FIND: Final = "SELECT number, attempts FROM amends_inbox WHERE consumer = ? AND event_id = ?"
-
 FINISH: Final = """
 UPDATE amends_inbox
 SET state = 'DONE', next_at = NULL, subject = NULL, headers = NULL, data = NULL, updated_at = ?

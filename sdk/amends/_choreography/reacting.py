@@ -22,6 +22,7 @@ from amends._choreography.cloudevent import (
     MalformedEventError,
     read_message,
     reference_of,
+    replay_of,
     saga_id_of,
 )
 from amends._choreography.emission import Emission
@@ -35,6 +36,9 @@ from amends._choreography.work import Answer, Work
 from amends._fence import Ledger
 
 Steps: TypeAlias = Generator[Work, Answer, "Disposition"]
+
+TRANSACTION_BROKEN: Final = "a handler broke the transaction"
+"""What is said of an event whose handler ended what others were part of, or left it unfit to be committed."""
 
 _log = logging.getLogger("amends.choreography")
 
@@ -94,7 +98,7 @@ class Reactor:
         number = self.inbox.receive(db, reference_of(message), saga_id, now)
         if number is None:
             return Disposition.DUPLICATE
-        if self.inbox.is_blocked(db, number, saga_id) and not self._replays(message):
+        if self.inbox.is_blocked(db, number, saga_id) and not self._repeated_by(message):
             self.inbox.park(db, number, message, now)
             return Disposition.PARKED
         return (yield from self._attempt(ledger, number, message, failures=0))
@@ -111,15 +115,22 @@ class Reactor:
             self.inbox.finish(db, number, saga_id_of(message.headers), time.time())
         return disposition
 
-    def put_aside(self, ledger: Ledger, message: Message, error: str) -> Disposition:
+    def put_aside(self, ledger: Ledger, message: Message) -> Disposition:
         """Keeps an event that broke the transaction in which it was dealt with."""
         db = connection_of(ledger)
-        reference = reference_of(message)
-        number = self.inbox.receive(db, reference, saga_id_of(message.headers), time.time())
-        failures = 0
+        number = self.inbox.receive(db, reference_of(message), saga_id_of(message.headers), time.time())
         if number is None:
-            number, failures = self.inbox.find(db, reference)
-        return self._put_aside(db, number, message, failures, DeferredError(error))
+            return Disposition.DUPLICATE
+        return self._put_aside(db, number, message, 0, DeferredError(TRANSACTION_BROKEN))
+
+    def put_aside_again(self, ledger: Ledger, number: int) -> Disposition:
+        """Keeps one that broke it when it was tried again."""
+        db = connection_of(ledger)
+        waiting = self.inbox.waiting(db, number)
+        if waiting is None:
+            return Disposition.DUPLICATE
+        problem = DeferredError(TRANSACTION_BROKEN)
+        return self._put_aside(db, number, waiting.message, waiting.attempts, problem)
 
     def emission(self, saga_id: str, step: str, cause: str) -> Emission:
         """Says on whose behalf a step emits."""
@@ -139,9 +150,7 @@ class Reactor:
         ledger.release()
         now = time.time()
         keep(ledger, effects, now)
-        if event is not None and event.replay_of:
-            dead = event.replay_of.removeprefix(f"{self.service}/")
-            self.inbox.finish_replayed(db, dead, event.saga_id, now)
+        self._finish_repeated(db, message, now)
         return Disposition.DONE
 
     def _read(self, message: Message) -> CloudEvent | None:
@@ -167,12 +176,16 @@ class Reactor:
             text = f"{self.service} does not know {event.type[:200]}; it knows {known}"
             raise DeadError("UNKNOWN_VERSION", text)
 
-    def _replays(self, message: Message) -> bool:
-        """Tells whether a message stands for a dead one of this service, which it must not wait behind."""
-        try:
-            return read_message(message).replay_of.startswith(f"{self.service}/")
-        except MalformedEventError:
-            return False
+    def _repeated_by(self, message: Message) -> str:
+        """The dead event of this service that a message stands for, which it must not wait behind."""
+        consumer, _, reference = replay_of(message.headers).partition("/")
+        return reference if consumer == self.service else ""
+
+    def _finish_repeated(self, db: sqlite3.Connection, message: Message, now: float) -> None:
+        """Says that a dead event waits no more: its replay was dealt with, or waits in its place."""
+        repeated = self._repeated_by(message)
+        if repeated:
+            self.inbox.finish_replayed(db, repeated, saga_id_of(message.headers), now)
 
     def _react(
         self, ledger: Ledger, event: CloudEvent, attempt: int, effects: Effects
@@ -209,6 +222,7 @@ class Reactor:
             return Disposition.WAITING
         _log.error("an event is dead: %s", problem, exc_info=problem.__cause__, extra=fields)
         self.inbox.bury(db, number, message, attempts, str(problem), now)
+        self._finish_repeated(db, message, now)
         letter = dead_letter(self.service, message, problem, attempts, now, self._max_bytes())
         emission = replace(self.emission(saga_id, letter.step, reference), max_bytes=self._max_bytes())
         outbox.enqueue(db, [emission.system_message(letter)], now)

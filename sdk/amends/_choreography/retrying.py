@@ -17,9 +17,10 @@ from opentelemetry.trace import Span
 from amends._choreography import tracing
 from amends._choreography.inbox import Due
 from amends._choreography.reacting import Disposition, Reactor, connection_of
-from amends._choreography.work import SteppedJob
+from amends._choreography.work import PlainJob, SteppedJob
 from amends._definition import Retry
 from amends._fence import Ledger
+from amends._transactions import faults
 from amends._transactions.gatherer import Gatherer, resolver
 
 DUE_MAX: Final = 100
@@ -106,10 +107,26 @@ class Retrier:
             jobs.append(SteppedJob(steps, resolver(waiter), fields, context))
             waiters.append(waiter)
         self._gatherer.submit(jobs, in_thread=self._in_thread)
-        answers = [each for each in await asyncio.gather(*waiters) if isinstance(each, Disposition)]
-        for answer in answers:
-            self._on_disposition(answer)
-        return answers
+        answers = await asyncio.gather(*waiters)
+        broken = [
+            each.number
+            for each, answer in zip(due, answers, strict=True)
+            if faults.is_transaction_lost(answer)
+        ]
+        answers += await asyncio.gather(*map(self._put_aside_again, broken))
+        dispositions = [each for each in answers if isinstance(each, Disposition)]
+        for disposition in dispositions:
+            self._on_disposition(disposition)
+        return dispositions
+
+    async def _put_aside_again(self, number: int) -> Any:
+        """Counts a failure that left nothing behind, not even that it was one."""
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        work = partial(self._reactor.put_aside_again, number=number)
+        self._gatherer.submit(
+            [PlainJob(work, resolver(waiter), {"service": self._reactor.service})], in_thread=True
+        )
+        return await waiter
 
 
 def _ended(span: Span | None, waiter: asyncio.Future[Any]) -> None:

@@ -29,6 +29,8 @@ _STORE_FAILURES: Final = frozenset(
     }
 )
 
+_TRANSACTION_LOST: Final = "TRANSACTION_LOST"
+
 BUSY_RETRY_AFTER_S: Final = 1.0
 """How long to stay away from a participant that is full, or from a key that is being worked on."""
 
@@ -86,9 +88,14 @@ def transaction_lost() -> Fault:
     """The handler ended the transaction, or left it so that it could not be committed."""
     return Fault(
         grpc.StatusCode.INTERNAL,
-        "TRANSACTION_LOST",
+        _TRANSACTION_LOST,
         "the handler's work could not be committed; the participant's log tells why",
     )
+
+
+def is_transaction_lost(answer: object) -> bool:
+    """Tells whether that is what a job came to."""
+    return isinstance(answer, Fault) and answer.reason == _TRANSACTION_LOST
 
 
 def internal() -> Fault:
