@@ -8,9 +8,9 @@ There are three witnesses for each saga, and they must agree:
   events have it undone.
 
 A saga has turned back as soon as one step was rejected, undone or buried. Then nothing may be left of it, but
-for what is free of effect; otherwise every step that was reached must have had its effect once. Where a dead
-letter says that an event was given up, the steps of its consumer that answer to it are excused, and no
-others (P12).
+for what is free of effect; otherwise every step that was reached must have had its effect once. Where an
+event is dead its saga has not ended: a letter must say so, and the steps of its consumer that answer to it
+are excused. No others are: what is asked of these must be done (P12).
 
 The services of tests write a line of their ledger for every effect, be it free of consequence or not; see
 `tests.promises.ledgers`.
@@ -153,7 +153,7 @@ def broken_promises(declared: Declared, parts: Parts, events: Sequence[Event]) -
     yield from _unheard(declared, parts, events)
     yield from _untold(declared, parts, events)
     yield from _out_of_order(parts, events)
-    yield from _effects(declared, parts, events)
+    yield from _effects(declared, parts)
     yield from _beyond_pivots(declared, parts)
 
 
@@ -206,9 +206,9 @@ def _unheard(declared: Declared, parts: Parts, events: Sequence[Event]) -> Itera
         undoing = {each.on for each in reaction.compensations}
         heard = _heard(events, lambda name, on=reaction.on: name == on)
         asked = _heard(events, lambda name, undoing=undoing: name in undoing)
-        if heard and trace.fence is None and not _given_up(parts, service, heard):
+        if heard and trace.fence is None and not _given_up(parts, service, heard, events):
             yield f"P2: {service}.{reaction.step} never answered to {heard[0].type}"
-        if asked and trace.fence not in TURNED_BACK and not _given_up(parts, service, asked):
+        if asked and trace.fence not in TURNED_BACK and not _given_up(parts, service, asked, events):
             yield f"P2: {asked[0].type} asks for it, and {service}.{reaction.step} is {trace.fence}"
 
 
@@ -216,10 +216,17 @@ def _heard(events: Sequence[Event], is_meant: Callable[[str], bool]) -> list[Eve
     return [event for event in events if not event.replay_of and is_meant(event.type)]
 
 
-def _given_up(parts: Parts, service: str, events: Iterable[Event]) -> bool:
+def _given_up(parts: Parts, service: str, asking: Iterable[Event], events: Sequence[Event]) -> bool:
     """Tells whether none of these has been dealt with: each is dead, or behind one that is."""
     inbox = parts[service].inbox if service in parts else {}
-    return all(inbox.get(event.reference) in ("DEAD", "PARKED") for event in events)
+
+    def waits(event: Event) -> bool:
+        if inbox.get(event.reference) in ("DEAD", "PARKED"):
+            return True
+        repeated = f"{service}/{event.reference}"
+        return any(waits(again) for again in events if again.replay_of == repeated)
+
+    return all(map(waits, asking))
 
 
 def _untold(declared: Declared, parts: Parts, events: Sequence[Event]) -> Iterator[str]:
@@ -261,8 +268,8 @@ def _out_of_order(parts: Parts, events: Sequence[Event]) -> Iterator[str]:
 # Effects
 
 
-def _effects(declared: Declared, parts: Parts, events: Sequence[Event]) -> Iterator[str]:
-    state = SagaState.COMPENSATED if has_turned_back(parts) else SagaState.COMPLETED
+def _effects(declared: Declared, parts: Parts) -> Iterator[str]:
+    state = _state(parts)
     steps = {(service, reaction.step): reaction for service, reaction, _ in _declared(declared, parts)}
     for service, step, trace in _traces(parts):
         yield from (f"{what}, step {service}.{step}" for what in broken_by_trace(trace))
@@ -272,12 +279,14 @@ def _effects(declared: Declared, parts: Parts, events: Sequence[Event]) -> Itera
             continue
         ended = Ended(f"{service}.{step}", str(trace.fence), reaction.effect_free)
         effect = Effect(trace.count("applied"), trace.count("undone"))
-        undoing = {each.on for each in reaction.compensations}
-        asked = _heard(events, lambda name, undoing=undoing: name in undoing)
-        excused = {ended.step} if asked and _given_up(parts, service, asked) else set()
-        if trace.fence is None:
-            continue  # told by its trace, if there is anything to tell
-        yield from broken_by_effects(state, [ended], {ended.step: effect}, excused)
+        if trace.fence is not None:  # else its trace tells, if there is anything to tell
+            yield from broken_by_effects(state, [ended], {ended.step: effect})
+
+
+def _state(parts: Parts) -> SagaState:
+    if any("DEAD" in part.inbox.values() for part in parts.values()):
+        return SagaState.PARKED
+    return SagaState.COMPENSATED if has_turned_back(parts) else SagaState.COMPLETED
 
 
 def _beyond_pivots(declared: Declared, parts: Parts) -> Iterator[str]:
