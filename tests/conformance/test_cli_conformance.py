@@ -17,8 +17,8 @@ from google.rpc.code_pb2 import Code
 
 from amends import Context, Participant, ServerTls
 from amends._payload import unpack
+from amends.v1 import coordinator_pb2, coordinator_pb2_grpc, participant_pb2_grpc
 from amends.v1 import participant_pb2 as pb
-from amends.v1 import participant_pb2_grpc
 from amends_coordinator.cli import _screen
 from amends_coordinator.cli._app import amends
 from tests.addresses import free_address
@@ -210,13 +210,30 @@ def test_nobody_there_is_status_6(run: Callable[..., Result]) -> None:
     assert (ran.exit_code, ran.stderr) == (6, f"amends: nobody listens at {address}\n")
 
 
+class Lists(coordinator_pb2_grpc.CoordinatorServicer):
+    """Does what a coordinator is asked at first."""
+
+    def ListSagas(self, _request: Any, _context: Any) -> coordinator_pb2.ListSagasResponse:
+        return coordinator_pb2.ListSagasResponse()
+
+
+def test_an_address_that_is_taken_is_told(run: Callable[..., Result], target: str) -> None:
+    """The kit's own participant has to listen there."""
+    with plain_server(coordinator=Lists()) as address:
+        ran = run("--coordinator", address, "--participant", f"kit={target}")
+    assert ran.exit_code == 1
+    assert ran.stderr.startswith(f"amends: cannot listen at {target}: ")
+
+
 @contextmanager
-def plain_server(servicer: Any = None) -> Iterator[str]:
-    """A gRPC server without the services that are looked for, or with a participant of a test's own."""
+def plain_server(servicer: Any = None, *, coordinator: Any = None) -> Iterator[str]:
+    """A gRPC server without the services that are looked for, or with what a test makes of them."""
     with ThreadPoolExecutor(4) as threads:
         server = grpc.server(threads)
         if servicer is not None:
             participant_pb2_grpc.add_ParticipantServicer_to_server(servicer, server)
+        if coordinator is not None:
+            coordinator_pb2_grpc.add_CoordinatorServicer_to_server(coordinator, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         yield f"127.0.0.1:{port}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from google.rpc.code_pb2 import Code
 
 from amends import Context, Participant, Pending, Rejected
@@ -191,7 +192,11 @@ class Busy(ByHand):
             pending = pb.Pending()
             pending.retry_after.FromMilliseconds(1)
             return pb.TryResponse(pending=pending)
-        raise StatusError(Code.UNAVAILABLE)
+        busy = StatusError(Code.UNAVAILABLE)
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(1)
+        busy.status.details.add().Pack(retry)
+        raise busy
 
 
 async def test_what_is_pending_or_unknown_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from amends.v1 import participant_pb2 as pb
 from amends_coordinator.conformance.answers import Answer, Request
 from amends_coordinator.conformance.results import NonconformingError
 from amends_coordinator.conformance.subject import CommandFailedError, Subject
-from amends_coordinator.conformance.ways import Way
+from amends_coordinator.conformance.ways import Way, name_of
 
 ATTEMPTS_MAX: Final = 5
 """Calls of one request that end unknown before the kit gives up: a participant may be busy for a moment."""
@@ -110,21 +110,28 @@ class Case:
 
     async def decided(self, requests: Sequence[Request]) -> list[Answer]:
         """Makes calls at once, repeats those that are pending or unknown, and returns the last answers."""
-        first = await self.way.send(requests)
-        return await asyncio.gather(*map(self._decided, requests, first))
-
-    async def _decided(self, request: Request, answer: Answer) -> Answer:
+        answers = await self.way.send(requests)
+        failures = [int(answer.is_unknown) for answer in answers]
         now = asyncio.get_running_loop().time
-        end, attempts = now() + PATIENCE, 1
-        while answer.outcome == "pending" or (answer.is_unknown and attempts < ATTEMPTS_MAX):
-            wait = max(answer.retry_after, PAUSE)
-            if now() + wait > end:
-                break
+        end = now() + PATIENCE
+        while True:
+            undecided = [
+                place
+                for place, answer in enumerate(answers)
+                if answer.outcome == "pending" or (answer.is_unknown and failures[place] < ATTEMPTS_MAX)
+            ]
+            wait = max([PAUSE, *(answers[place].retry_after for place in undecided)])
+            if not undecided or now() + wait > end:
+                return answers
             await asyncio.sleep(wait)
-            attempts += answer.is_unknown
-            request.attempt = self._next_attempt(answer.call, request.step)
-            answer = await self.once(request)
-        return answer
+            # One after another: all at once they might get into each other's way for ever.
+            for place in undecided:
+                answers[place] = await self._repeated(requests[place])
+                failures[place] += answers[place].is_unknown
+
+    async def _repeated(self, request: Request) -> Answer:
+        request.attempt = self._next_attempt(name_of(request), request.step)
+        return await self.once(request)
 
     # Effects
 
