@@ -185,9 +185,7 @@ class _Result:
     """What a handler may return: the classes, the names of their types, and how each is read again."""
 
     def __init__(self, function: Callable[..., Any], annotation: Any) -> None:
-        is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-        members = typing.get_args(annotation) if is_union else (annotation,)
-        self.classes = frozenset(_class_of(member) for member in members) - {type(None)}
+        self.classes = frozenset(map(_class_of, _members_of(annotation))) - {type(None)}
         self.names: set[str] = set()
         self._decoders: dict[str, Callable[[Any], Any]] = {}
         for member in self.classes - {dict}:
@@ -205,6 +203,11 @@ class _Result:
         return self._decoders.get(record.result_type, _payload.decoder_for(Any))(record.result)
 
 
+def _members_of(annotation: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)
+
+
 def _class_of(annotation: Any) -> Any:
     if annotation is None:
         return type(None)
@@ -215,6 +218,11 @@ def _class_of(annotation: Any) -> Any:
 def _result_of(function: Callable[..., Any], hints: dict[str, Any]) -> _Result:
     if "return" not in hints:
         raise HandlerError(f"{named(function)}: its result has no annotation; write -> None if it has none")
+    for member in _members_of(hints["return"]):
+        if (typing.get_origin(member) or member) is dict:
+            raise HandlerError(
+                f"{named(function)}: return: a dict has no name as an event; return a JsonEvent"
+            )
     return _Result(function, hints["return"])
 
 
