@@ -148,3 +148,17 @@ def test_it_reports_an_event_that_was_not_dealt_with() -> None:
         "shipping: s: an event in the inbox is DEAD UNKNOWN_VERSION: v2",
         "shipping: s: an event in the inbox is PARKED",
     ]
+
+
+def test_it_reports_an_onlooker_who_tells_another_end() -> None:
+    report = audit(["s"], books(COMPLETED), [], onlooker={"s": "COMPENSATED"})
+    assert found(report) == ["onlooker: s: says COMPENSATED, the fences COMPLETED"]
+
+
+def test_it_reports_a_saga_that_the_onlooker_never_heard_of() -> None:
+    report = audit(["s"], books(REFUSED[0]), [], onlooker={"other": "COMPLETED"})
+    assert found(report) == ["onlooker: s: says nothing, the fences COMPENSATED"]
+
+
+def test_it_agrees_with_an_onlooker_who_tells_the_same() -> None:
+    assert audit(["s"], books(COMPLETED), [], onlooker={"s": "COMPLETED"}).agrees

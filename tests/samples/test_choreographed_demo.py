@@ -54,12 +54,13 @@ def test_p2_p3_p4_every_order_ends_and_the_ledgers_agree(bus: str, tmp_path: Pat
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stdout.splitlines()[-1] == "demo: 36 completed, 29 compensated, 0 lost"
+    assert "orders.place   COMPLETED" in demo.stdout, "what `amends list` shows"
     for name, count in {"orders": 2, "payments": 2, "inventory": 1}.items():
         assert len(re.findall(rf">>> kill -9 \d+ \({name}\)", demo.stdout)) == count
     assert "shop.v1.OrderPlaced waits in the outbox" in demo.stdout
     assert "the bus still waits for payments to acknowledge" in demo.stdout
     pids = told_pids(demo.stdout)
-    assert len(pids) == (9 if bus == "sqlite" else 12)
+    assert len(pids) == (10 if bus == "sqlite" else 13)
     assert not [pid for pid in pids if is_running(pid)]
     assert list(tmp_path.iterdir()) == []
 

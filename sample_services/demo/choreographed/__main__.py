@@ -31,7 +31,7 @@ async def run(console: Console, folder: Path, *, bus: str) -> int:
     async with opened_stage(folder, bus) as stage, Customer(stage.door) as customer:
         async with asyncio.timeout(TIMEOUT_S):
             return await _perform(
-                Cast(stage=stage, customer=customer, narrator=Narrator(console), accepted=[])
+                Cast(stage=stage, customer=customer, narrator=Narrator(console), accepted=[], onlooker={})
             )
 
 
@@ -41,8 +41,10 @@ async def _perform(cast: Cast) -> int:
     for scene in SCENES:
         await scene(cast)
     books = cast.stage.books()
-    report = audit(cast.accepted, books, cast.stage.posts())
-    cast.narrator.heading("The audit: four ledgers and their fences against each other, saga by saga.")
+    report = audit(cast.accepted, books, cast.stage.posts(), onlooker=cast.onlooker)
+    cast.narrator.heading(
+        "The audit: four ledgers, their fences and the onlooker against each other, saga by saga."
+    )
     remark = f"{len(cast.accepted)} orders in {time.monotonic() - began:.1f} s."
     cast.narrator.conclude(books, report, remark)
     return 0 if report.agrees else 1

@@ -11,6 +11,7 @@ plus its movements. When all is over, no event waits in an outbox or an inbox.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from sample_services.book import Book
@@ -51,13 +52,20 @@ def ends_of(sagas: Iterable[str], books: Iterable[Book]) -> dict[str, str | None
     return {saga: ENDS.get(_fences(saga, shelf)) for saga in sagas}
 
 
-def audit(accepted: Collection[str], books: Sequence[Book], posts: Iterable[Post]) -> Report:
+def audit(
+    accepted: Collection[str],
+    books: Sequence[Book],
+    posts: Iterable[Post],
+    *,
+    onlooker: Mapping[str, str] = MappingProxyType({}),
+) -> Report:
     """Compares everything. Call it when everything has ended.
 
     Args:
         accepted: the ids of all orders that the door has answered.
         books: what each service wrote down.
         posts: what each has in its outbox and its inbox.
+        onlooker: the state of each saga in the words of somebody who only listens; empty if there is none.
     """
     known = set(accepted)
     ends = ends_of(known, books)
@@ -65,6 +73,7 @@ def audit(accepted: Collection[str], books: Sequence[Book], posts: Iterable[Post
         *_check_ends(ends, books),
         *(finding for book in books for finding in _check_book(book, known)),
         *(finding for post in posts for finding in _check_post(post)),
+        *_check_onlooker(ends, onlooker),
     ]
     states = list(ends.values())
     return Report(
@@ -101,6 +110,13 @@ def _check_post(post: Post) -> Iterator[Finding]:
     for waiting in post.waiting:
         what = f"an event in the inbox is {waiting.state} {waiting.error}".rstrip()
         yield Finding(where=post.service, saga=waiting.saga, what=what)
+
+
+def _check_onlooker(ends: Mapping[str, str | None], told: Mapping[str, str]) -> Iterator[Finding]:
+    for saga, end in sorted(ends.items()) if told else ():
+        if end is not None and told.get(saga) != end:
+            what = f"says {told.get(saga, 'nothing')}, the fences {end}"
+            yield Finding(where="onlooker", saga=saga, what=what)
 
 
 def _fences(saga: str, shelf: Mapping[str, Book]) -> Fences:

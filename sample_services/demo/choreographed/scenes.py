@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Final
 
+from amends import Client, SagaState
 from sample_services.contract import Order
 from sample_services.demo.choreographed.audit import COMPLETED, ends_of
 from sample_services.demo.choreographed.customer import Customer
@@ -16,14 +18,17 @@ from sample_services.demo.choreographed.post import told_of
 from sample_services.demo.choreographed.stage import Stage
 from sample_services.demo.choreographed.telling import Told
 from sample_services.demo.narrator import Narrator
-from sample_services.demo.scenes import KINDS, TEA, TO_THE_POLE, TOO_DEAR
+from sample_services.demo.scenes import CROWD, CROWD_BEFORE_KILL, KINDS, TEA, TO_THE_POLE, TOO_DEAR
+from sample_services.demo.stage import ROOT
 from sample_services.turnstile import POLL_S
 
-CROWD: Final = 60
-"""How many orders come at once: enough to catch many of them halfway, few enough to take a second or two."""
+READING_S: Final = 30.0
+"""How long the onlooker may take to make out how all sagas have ended: it takes one or two."""
 
-KILLED_IN_CROWD: Final = (("inventory", 5), ("payments", 10), ("orders", 15))
-"""Who is killed in the crowd, and after how many orders have ended."""
+ENDED: Final = frozenset({SagaState.COMPLETED, SagaState.COMPENSATED})
+
+KILLED_IN_CROWD: Final = ("inventory", "payments", "orders")
+"""Who is killed in the crowd, all at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,8 @@ class Cast:
     narrator: Narrator
     accepted: list[str]
     """The ids of all orders that the door has answered."""
+    onlooker: dict[str, str]
+    """What a coordinator that only listens says of each saga, once it has been asked."""
 
     async def place(self, order_id: str, order: Order) -> None:
         """Has the customer place an order."""
@@ -91,7 +98,7 @@ async def refused_by_payments(cast: Cast) -> None:
 async def refused_by_shipping(cast: Cast) -> None:
     """A saga that fails at its last step, and is undone in a chain: the money first, then the goods."""
     cast.narrator.heading(
-        "An order to the South Pole. Shipping rejects it: money back first, and at that goods."
+        "An order to the South Pole. Shipping rejects it: first the money goes back, then the goods."
     )
     async with cast.ordering("south-pole", TO_THE_POLE):
         pass
@@ -131,16 +138,16 @@ async def payments_die_before_acknowledging(cast: Cast) -> None:
 
 async def a_crowd(cast: Cast) -> None:
     """Many orders at once, of every kind, with three services killed among them."""
-    names = ", ".join(name for name, _ in KILLED_IN_CROWD)
-    cast.narrator.heading(f"{CROWD} orders at once, of every kind, and kill -9 to {names} among them.")
+    cast.narrator.heading(f"{CROWD} orders at once, of every kind, and kill -9 to three services among them.")
     ids = [f"crowd-{number:02}" for number in range(CROWD)]
     async with asyncio.TaskGroup() as group:
         for order_id, order in zip(ids, cycle(KINDS), strict=False):
             group.create_task(cast.place(order_id, order))
-        for name, count in KILLED_IN_CROWD:
-            ended = await _until_ended(cast.stage, ids, count)
-            cast.narrator.deed(f"{ended} have ended")
+        ended = await _until_ended(cast.stage, ids, CROWD_BEFORE_KILL)
+        cast.narrator.deed(f"{ended} have ended")
+        for name in KILLED_IN_CROWD:
             await cast.kill(name)
+        for name in KILLED_IN_CROWD:
             group.create_task(cast.start(name))
     await _until_ended(cast.stage, ids, CROWD)
     ends = list(ends_of(ids, cast.stage.books()).values())
@@ -156,6 +163,21 @@ async def silence(cast: Cast) -> None:
     cast.narrator.say("Every event is published, and every delivery acknowledged.")
 
 
+async def an_onlooker(cast: Cast) -> None:
+    """A coordinator that was not there reads from the bus what has become of every saga."""
+    stage, narrator = cast.stage, cast.narrator
+    narrator.heading("A coordinator that was not there reads it all from the bus, and commands nothing.")
+    await stage.onlooker.start()
+    narrator.deed(f"amends serve --bus, as process {stage.onlooker.pid}")
+    async with Client(stage.onlooker_address) as client:
+        with suppress(TimeoutError):  # whatever it has not made out by then is for the audit
+            async with asyncio.timeout(READING_S):
+                while not {cast.onlooker.get(order_id) for order_id in cast.accepted} <= ENDED:
+                    cast.onlooker.update({saga.id: saga.state async for saga in client.list()})
+                    await asyncio.sleep(POLL_S)
+    await _show_list(cast)
+
+
 SCENES: Final[Sequence[Callable[[Cast], Awaitable[None]]]] = (
     completed,
     refused_by_payments,
@@ -164,8 +186,28 @@ SCENES: Final[Sequence[Callable[[Cast], Awaitable[None]]]] = (
     payments_die_before_acknowledging,
     a_crowd,
     silence,
+    an_onlooker,
 )
 """All scenes, in their order."""
+
+
+async def _show_list(cast: Cast) -> None:
+    command = ("list", "--limit", "5")
+    cast.narrator.say(f"$ amends {' '.join(command)}", "bold")
+    target = ("--target", cast.stage.onlooker_address)
+    listing = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "amends_coordinator.cli",
+        *target,
+        *command,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await listing.communicate()
+    for line in told.decode().splitlines():
+        cast.narrator.say(line)
 
 
 async def _is_silent(stage: Stage) -> bool:

@@ -35,6 +35,10 @@ class Stage:
     """Where orders are placed."""
     services: dict[str, Process]
     """The services, by name."""
+    onlooker: Process
+    """A coordinator that drives nothing, and reads what is on the bus. Not started with the others."""
+    onlooker_address: str
+    """Where it listens."""
     turnstile: Turnstile
     """Stops payments halfway through a charge or a refund."""
 
@@ -71,13 +75,13 @@ async def opened_stage(folder: Path, bus: str) -> AsyncIterator[Stage]:
         yield stage
     finally:
         async with TaskGroup() as group:
-            for process in stage.services.values():
+            for process in (*stage.services.values(), stage.onlooker):
                 group.create_task(process.stop())
         await stage.bus.stop()
 
 
 def _build(folder: Path, bus: str) -> Stage:
-    door, address = free_addresses(2)
+    door, onlooker, address = free_addresses(3)
     turnstile = folder / "turnstile"
     turnstile.mkdir()
     carrier = bus_called(bus, folder, address)
@@ -87,4 +91,17 @@ def _build(folder: Path, bus: str) -> Stage:
         command = [sys.executable, "-m", f"sample_services.{name}", "--bus", carrier.url]
         command += ["--store", f"sqlite:///{folder / name}.db", *options.get(name, [])]
         services[name] = program(folder, name, command)
-    return Stage(folder=folder, bus=carrier, door=door, services=services, turnstile=Turnstile(turnstile))
+    return Stage(
+        folder=folder,
+        bus=carrier,
+        door=door,
+        services=services,
+        onlooker=program(folder, "amends", _onlooker_command(folder, onlooker, carrier.url)),
+        onlooker_address=onlooker,
+        turnstile=Turnstile(turnstile),
+    )
+
+
+def _onlooker_command(folder: Path, address: str, bus: str) -> list[str]:
+    command = [sys.executable, "-m", "amends_coordinator.cli", "serve", "--listen", address]
+    return [*command, "--metrics", "off", "--store", f"sqlite:///{folder / 'coordinator.db'}", "--bus", bus]
