@@ -346,6 +346,19 @@ async def test_what_ended_is_removed_after_its_retention(world: World) -> None:
     assert await world.history() == []
 
 
+async def test_a_saga_that_is_heard_of_after_its_removal_begins_anew(world: World) -> None:
+    """Its memory went with it; what comes later has a history of its own, without gaps."""
+    story = Story().completed()
+    await world.tell(story)
+    world.time = NOW + RETENTION + 4
+    await world.tracker.remove_ended()
+    for number in range(2):
+        story.tell("ShipmentSeen", source=f"carrier-{number}")
+        await world.publish(*story.messages(-1))
+    assert [event.sequence for event in await world.history()] == [1, 2, 3, 4]
+    assert await world.state() == "COMPLETED"
+
+
 async def test_unfinished_sagas_are_counted_by_state(world: World) -> None:
     await world.tell(running())
     await world.tell(Story("order-2").completed())

@@ -85,6 +85,17 @@ class Ledger:
             await self._write(sagas, changed, None)
             return len(changed)
 
+    async def remove_ended(self, before: float, limit: int) -> int:
+        """Removes up to ``limit`` sagas that ended before a moment, and counts them.
+
+        Between two turns: one that is just heard of must not lose what its log begins with.
+
+        Raises:
+            StoreUnavailableError: nothing has changed.
+        """
+        async with self._turn:
+            return await self._store.remove_ended(before, limit)
+
     async def _take(self, ids: Collection[str]) -> dict[str, TrackedSaga]:
         """Takes sagas out of memory, or reads them from the store; makes those that are in neither.
 
@@ -117,7 +128,8 @@ class Ledger:
         if batch or position is not None:
             await self._store.write(self._bus, position, batch)
         for saga in sagas.values():
-            if saga.observations:
+            # One that ended is seldom heard of again, and may be removed from the store.
+            if saga.observations and not saga.state.ended:
                 self._keep(saga)
         for saga_id, new in facts.items():
             self._count(sagas[saga_id], new)

@@ -162,7 +162,7 @@ class Tracker:
     async def remove_ended(self) -> None:
         """Removes sagas past their retention. Raises StoreUnavailableError."""
         before = self._now() - self._retention
-        while await self._store.remove_ended(before, PAGE):
+        while await self._ledger.remove_ended(before, PAGE):
             pass
 
     async def survey(self) -> None:
