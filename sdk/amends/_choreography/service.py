@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
@@ -193,7 +194,9 @@ class EventService:
             raise UsageError(f"saga_id {fault}")
         return await self._opened().begin(entry, _payload.pack(value), saga_id)
 
-    def serve(self, *, grace: float = STOP_GRACE_S) -> None:
+    def serve(
+        self, *, grace: float = STOP_GRACE_S, alongside: AbstractAsyncContextManager[Any] | None = None
+    ) -> None:
         """Consumes and publishes until SIGTERM or SIGINT, then finishes the events that it has and returns.
 
         Exports spans where the standard OTEL_* variables ask for it and the extra `tracing` is installed.
@@ -203,10 +206,12 @@ class EventService:
 
         Args:
             grace: the seconds to take for the events under way.
+            alongside: what else the process does, such as a server by which sagas begin. It is entered in the
+                event loop of the service, once that consumes and publishes, and left before that stops.
         """
         try:
             with exporting(self.name):
-                _loop.run(self._serve(grace))
+                _loop.run(self._serve(grace, alongside or nullcontext()))
         except (StartError, UsageError) as error:
             sys.stderr.write(f"{self.name}: {error}\n")
             raise SystemExit(1) from None
@@ -300,20 +305,27 @@ class EventService:
             raise UsageError(f"service {self.name!r} is not open: start it, or enter it with `async with`")
         return self._engine
 
-    async def _serve(self, grace: float) -> None:
+    async def _serve(self, grace: float, alongside: AbstractAsyncContextManager[Any]) -> None:
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         await self.start()
-        print(f"{self.name}: listening on {self._bus.url}", flush=True)  # noqa: T201
+        try:
+            async with alongside:
+                print(f"{self.name}: listening on {self._bus.url}", flush=True)  # noqa: T201
+                await self._until(stopped)
+        finally:
+            await self.stop(grace)
+
+    async def _until(self, stopped: asyncio.Event) -> None:
+        """Waits until the process is to stop. Raises StartError if the service cannot go on before."""
         told = asyncio.create_task(stopped.wait())
         broken = asyncio.create_task(self._opened().ended())
         await asyncio.wait([told, broken], return_when=asyncio.FIRST_COMPLETED)
         failed = broken.done()
         told.cancel()
         broken.cancel()
-        await self.stop(grace)
         if failed:
             broken.result()
             raise StartError("stopped, since it could not go on; its log tells why")
