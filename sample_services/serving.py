@@ -6,11 +6,13 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from amends import Participant
 from amends.choreography import EventService
+from amends.errors import UsageError
 from sample_services.book import Book, Bookkeeping
 from sample_services.turnstile import Turnstile
 
@@ -41,13 +43,17 @@ def run(
     options = parser.parse_args()
     if options.ledger:
         return show(bookkeeping, options.ledger, as_json=options.json)
-    turnstile = Turnstile(options.turnstile)
-    if options.bus is None:
-        participant(options.store, turnstile).serve(options.listen or DEFAULT_LISTEN, grace=GRACE_S)
-        return 0
-    if options.listen:
+    if options.bus and options.listen:
         parser.error("--listen goes without --bus: with a bus nobody calls the service")
-    reacting(options.bus, options.store, turnstile).serve(grace=GRACE_S)
+    turnstile = Turnstile(options.turnstile)
+    try:
+        if options.bus:
+            serve: Callable[..., None] = reacting(options.bus, options.store, turnstile).serve
+        else:
+            serve = partial(participant(options.store, turnstile).serve, options.listen or DEFAULT_LISTEN)
+    except UsageError as error:
+        parser.error(str(error))
+    serve(grace=GRACE_S)
     return 0
 
 

@@ -1,13 +1,12 @@
 """Runs the service: `python -m sample_services.orders --help`."""
 
-import asyncio
 import sys
 
-from amends.errors import StartError, UsageError
-from sample_services.orders.door import serve
+from amends.errors import UsageError
+from sample_services.orders.door import Door
 from sample_services.orders.ledger import BOOKKEEPING
 from sample_services.orders.reactions import orders
-from sample_services.serving import DEFAULT_LISTEN, parser_for, show
+from sample_services.serving import DEFAULT_LISTEN, GRACE_S, parser_for, show
 
 
 def main() -> int:
@@ -18,10 +17,10 @@ def main() -> int:
     if options.ledger:
         return show(BOOKKEEPING, options.ledger, as_json=options.json)
     try:
-        asyncio.run(serve(orders(options.bus, options.store), options.listen or DEFAULT_LISTEN))
-    except (StartError, UsageError) as error:
-        print(f"orders: {error}", file=sys.stderr)
-        return 1
+        built = orders(options.bus, options.store)
+    except UsageError as error:
+        parser.error(str(error))
+    built.service.serve(grace=GRACE_S, alongside=Door(built, options.listen or DEFAULT_LISTEN))
     return 0
 
 

@@ -3,8 +3,7 @@
 The contract is protos/shop/v1/orders.proto. It has one method, which is registered here by hand.
 """
 
-import asyncio
-import signal
+from typing import Self
 
 import grpc
 from grpc.aio import ServicerContext
@@ -19,14 +18,21 @@ SERVICE = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"].full_name
 """What the door is called in gRPC."""
 
 GRACE_S = 2.0
-"""How long a call at the door, and the events under way, may take to end when the service is to stop."""
+"""How long a call at the door may take to end when the service is to stop."""
 
 
 class Door:
-    """Takes orders, and begins a saga for each."""
+    """Takes orders and begins a saga for each, while it is entered.
 
-    def __init__(self, orders: Orders) -> None:
+    Args:
+        orders: the service, which has to be open.
+        address: where to listen, such as "127.0.0.1:50060".
+    """
+
+    def __init__(self, orders: Orders, address: str) -> None:
         self._orders = orders
+        self._address = address
+        self._server: grpc.aio.Server | None = None
 
     async def place(
         self, request: PlaceOrderRequest, context: ServicerContext[PlaceOrderRequest, PlaceOrderResponse]
@@ -52,35 +58,24 @@ class Door:
             await context.abort(code, str(error))
         return PlaceOrderResponse(order_id=request.order_id)
 
-    async def open(self, address: str) -> grpc.aio.Server:
-        """Listens at an address. Raises StartError."""
+    async def __aenter__(self) -> Self:
+        """Listens. Raises StartError."""
         method = grpc.unary_unary_rpc_method_handler(
             self.place,
             request_deserializer=PlaceOrderRequest.FromString,
             response_serializer=PlaceOrderResponse.SerializeToString,
         )
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(SERVICE, {"PlaceOrder": method}),)
-        )
+        handlers = grpc.method_handlers_generic_handler(SERVICE, {"PlaceOrder": method})
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers((handlers,))
         try:
-            port = server.add_insecure_port(address)
+            port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
-            raise StartError(f"cannot listen at {address}: the port is in use") from error
-        await server.start()
-        print(f"orders: listening on {address.rpartition(':')[0]}:{port}", flush=True)
-        return server
+            raise StartError(f"cannot listen at {self._address}: the port is in use") from error
+        await self._server.start()
+        print(f"orders: taking orders at {self._address.rpartition(':')[0]}:{port}", flush=True)
+        return self
 
-
-async def serve(orders: Orders, address: str) -> None:
-    """Reacts to events and takes orders until SIGTERM or SIGINT. Raises StartError."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await orders.service.start()
-    try:
-        server = await Door(orders).open(address)
-        await stopped.wait()
-        await server.stop(GRACE_S)
-    finally:
-        await orders.service.stop(GRACE_S)
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None, "it was entered"
+        await self._server.stop(GRACE_S)

@@ -16,7 +16,6 @@ import pytest
 from amends._bus.interface import Message
 from amends._choreography.cloudevent import CloudEvent
 from amends._payload import pack
-from amends.errors import StartError
 from sample_services.demo.choreographed.customer import Customer
 from sample_services.demo.stage import ROOT
 from sample_services.events import StockRefused
@@ -33,12 +32,10 @@ async def opened_door(ledger: Path) -> AsyncIterator[tuple[Orders, Customer]]:
     built = orders("sqlite:///nowhere.db", f"sqlite:///{ledger}")
     await built.service.open()
     address = free_address()
-    server = await Door(built).open(address)
     try:
-        async with Customer(address) as customer:
+        async with Door(built, address), Customer(address) as customer:
             yield built, customer
     finally:
-        await server.stop(None)
         await built.service.stop()
 
 
@@ -89,29 +86,44 @@ async def test_an_order_that_has_been_cancelled_since_was_taken_all_the_same(led
     assert amounts(ledger) == [1, -1]
 
 
-async def test_a_port_that_is_taken_is_an_error_that_says_so(ledger: Path) -> None:
+def program(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a service that is to end by itself."""
+    command = [sys.executable, "-m", f"sample_services.{name}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("name", ["orders", "payments"])
+def test_a_bus_of_another_form_is_an_error_that_says_so(name: str) -> None:
+    done = program(name, "--bus", "pigeon://")
+    assert done.returncode == 2
+    assert "bus is 'pigeon://', and must be " in done.stderr
+
+
+@pytest.mark.processes
+def test_a_service_whose_door_cannot_open_does_not_start(tmp_path: Path) -> None:
     address = free_address()
     with socket.socket() as other:
         host, port = address.split(":")
         other.bind((host, int(port)))
         other.listen()
-        with pytest.raises(StartError, match=f"cannot listen at {address}: the port is in use"):
-            await Door(orders("sqlite:///nowhere.db", f"sqlite:///{ledger}")).open(address)
+        bus, store = f"sqlite:///{tmp_path}/bus.db", f"sqlite:///{tmp_path}/orders.db"
+        done = program("orders", "--bus", bus, "--store", store, "--listen", address)
+    assert done.returncode == 1
+    assert f"orders: cannot listen at {address}: the port is in use" in done.stderr.splitlines()
+    assert done.stdout == ""
 
 
 @pytest.mark.processes
-def test_the_program_says_in_one_line_why_it_cannot_start() -> None:
-    command = [sys.executable, "-m", "sample_services.orders", "--bus", "pigeon://"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("orders: bus is 'pigeon://', and must be ")
-    assert len(done.stderr.splitlines()) == 1
+def test_the_ledger_of_the_orders_is_shown(door: Customer, ledger: Path) -> None:
+    done = program("orders", "--ledger", str(ledger))
+    assert done.returncode == 0
+    assert "placed" in done.stdout
 
 
 @pytest.mark.processes
 def test_a_service_with_a_bus_does_not_listen_as_well() -> None:
-    command = [sys.executable, "-m", "sample_services.shipping", "--bus", "sqlite:///b.db", "--listen", "a:1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = program("shipping", "--bus", "sqlite:///b.db", "--listen", "a:1")
     assert done.returncode == 2
     assert "--listen goes without --bus" in done.stderr
 
