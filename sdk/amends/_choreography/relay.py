@@ -104,7 +104,7 @@ class Relay:
             for row, answer in zip(rows, answers, strict=True)
             if isinstance(answer, Exception) and not isinstance(answer, BusUnavailableError)
         ]
-        self._tell(len(rows), len(sent), answers)
+        self._tell(len(rows), len(sent) + len(refused), answers)
         if sent or refused:
             await self._between(lambda ledger: self._mark(ledger, sent, refused))
         metrics.published(len(sent))
@@ -154,9 +154,10 @@ class Relay:
         with _lightly(ledger):
             self._lease.give_up(connection_of(ledger))
 
-    def _tell(self, asked: int, sent: int, answers: Sequence[Any]) -> None:
+    def _tell(self, asked: int, decided: int, answers: Sequence[Any]) -> None:
+        """Says when the bus goes away and comes back: one that takes or refuses an event is there."""
         away = next((answer for answer in answers if isinstance(answer, BusUnavailableError)), None)
-        if away is not None and not sent:
+        if away is not None and not decided:
             if not self._away:
                 _log.warning("the bus is away, and %d events or more wait in the outbox: %s", asked, away)
             self._away = True
