@@ -12,4 +12,7 @@
 
 The plan and the customers' wishes follow from the seed; which instruction a signal meets does not. The same
 seed again is the same plan, and not the same run.
+
+Services that coordinate by events alone are maltreated likewise, by ``--choreography``: see
+`tests.chaos.choreography`.
 """

@@ -217,9 +217,9 @@ def test_events_of_a_saga_out_of_order_are_told() -> None:
     assert on_bus(*map(message, ("desk/1", "desk/2", "desk/1")), outboxes=outboxes) == []
 
 
-def letter(service: str, event: str) -> Message:
+def letter(service: str, event: str, reference: str = "gate/9") -> Message:
     data = choreography_pb2.DeadLetter(consumer=service, event_id=event).SerializeToString()
-    return message(f"{service}/9", LETTER, data)
+    return message(reference, LETTER, data)
 
 
 def test_what_was_dead_has_to_be_told_by_a_letter_and_to_be_wished_for() -> None:
@@ -236,6 +236,13 @@ def test_what_was_dead_has_to_be_told_by_a_letter_and_to_be_wished_for() -> None
     assert list(violations(replace(good, notes=(asked("fan"), BEGUN)))) == [
         "P12: gate/1 was dead at gate, and the errand breaks None, saga s"
     ]
+
+
+def test_an_event_that_died_twice_is_told() -> None:
+    """P12: its inbox remembers it, so that there is one letter; the bus may hold that twice."""
+    letters = [letter("gate", "gate/1"), letter("gate", "gate/1", "gate/10")]
+    assert on_bus(*letters) == ["P12: gate/1 has died 2 times at gate"]
+    assert on_bus(letters[0], letters[0]) == []
 
 
 def test_what_the_tracker_shows_has_to_be_so() -> None:

@@ -10,7 +10,7 @@ from tests.simulation.mutants import Mutant
 MUTANTS: Final = (
     Mutant(
         "answer before the entry is durable",
-        "P1",
+        "P1, P10",
         "amends._choreography.engine",
         "        answer = await waiter\n        if isinstance(answer, BaseException):\n",
         "        answer = Begun(chosen, None, False)\n        if isinstance(answer, BaseException):\n",

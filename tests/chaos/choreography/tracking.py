@@ -19,17 +19,22 @@ PAUSE: Final = 0.2
 async def until_stalled(stage: Stage, sagas: Collection[str]) -> list[str]:
     """Waits until exactly these sagas, in which something is dead, are shown as not finished: as stalled."""
     shown = await _until(stage, dict.fromkeys(sagas, SagaState.STALLED))
+    silent = [saga for saga in sagas if shown.get(saga) is not SagaState.STALLED]
     return [
-        f"P12: {'one' if saga in sagas else 'no'} event is dead, and shown is {shown.get(saga)}, saga {saga}"
-        for saga in sorted(shown.keys() | set(sagas))
-        if saga not in sagas or shown.get(saga) is not SagaState.STALLED
+        *(f"P12: an event is dead, and the tracker shows {shown.get(saga)}, saga {saga}" for saga in silent),
+        *_unfinished({saga: state for saga, state in shown.items() if saga not in sagas}),
     ]
 
 
 async def until_ended(stage: Stage) -> list[str]:
     """Waits until no saga is shown that has not ended."""
-    shown = await _until(stage, {})
-    return [f"P2: the tracker shows {state}, saga {saga}" for saga, state in sorted(shown.items())]
+    return _unfinished(await _until(stage, {}))
+
+
+def _unfinished(shown: Mapping[str, SagaState]) -> list[str]:
+    return [
+        f"P2: all is at rest, and the tracker shows {state}, saga {saga}" for saga, state in shown.items()
+    ]
 
 
 async def ends(stage: Stage) -> dict[str, SagaState]:

@@ -175,13 +175,16 @@ def _check_bus(evidence: Evidence) -> Iterator[str]:
 
 def _check_dead(evidence: Evidence, errands: Mapping[str, Errand]) -> Iterator[str]:
     """P12: what was dead said so; and nothing was but what was to be."""
-    letters = set()
+    letters: dict[tuple[str, str], set[str]] = defaultdict(set)
     for message in evidence.messages:
         if _header(message, "type") == LETTER:
             letter = choreography_pb2.DeadLetter.FromString(message.data)
-            letters.add((letter.consumer, letter.event_id))
+            letters[letter.consumer, letter.event_id].add(message.id)
+    for (service, event), ids in letters.items():
+        if len(ids) > 1:
+            yield f"P12: {event} has died {len(ids)} times at {service}"
     for service, saga, event in evidence.dead:
-        if (service, event) not in letters:
+        if not letters[service, event]:
             yield f"P12: {event} was dead at {service}, and no letter says so, saga {saga}"
         broken = broken_at(errands[saga]) if saga in errands else None
         if broken != service:
