@@ -1,7 +1,8 @@
-"""One order is one trace, through four processes."""
+"""One order is one trace, through four processes, with a coordinator or without."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,9 +19,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 
 from amends import Client
+from sample_services.demo.choreographed.audit import ends_of
+from sample_services.demo.choreographed.customer import Customer
+from sample_services.demo.choreographed.stage import opened_stage as opened_choreographed_stage
 from sample_services.demo.scenes import TEA
 from sample_services.demo.stage import opened_stage
 from sample_services.shop.orders import ORDER
+from sample_services.turnstile import POLL_S
 
 pytestmark = pytest.mark.processes
 
@@ -62,3 +67,13 @@ async def test_an_order_is_one_trace_through_coordinator_and_participants(
     trace = max(collector.services.values(), key=len)
     assert {"inventory", "payments", "shipping"} < trace
     assert len(trace) == 4
+
+
+async def test_an_order_without_a_coordinator_is_one_trace_too(collector: Collector, tmp_path: Path) -> None:
+    async with opened_choreographed_stage(tmp_path, "sqlite") as stage, Customer(stage.door) as customer:
+        await customer.place("order-1", TEA)
+        async with asyncio.timeout(60):
+            while not ends_of(["order-1"], stage.books())["order-1"]:  # noqa: ASYNC110 - in other processes
+                await asyncio.sleep(POLL_S)
+    trace = max(collector.services.values(), key=len)
+    assert trace == {"orders", "inventory", "payments", "shipping"}

@@ -87,16 +87,25 @@ class SteppedJob:
 
     async def perform_async(self, fence: Fence) -> Any:
         """The same where handlers have to wait."""
-        with within(self._trace):
-            steps = await fence.run(self._steps)
-            work = await fence.run(partial(_advance, steps=steps))
-            while isinstance(work, Work):
-                if work.is_async:
+        steps = await fence.run(self._steps)
+        work = await self._run_in_thread(fence, partial(_advance, steps=steps))
+        while isinstance(work, Work):
+            if work.is_async:
+                with within(self._trace):
                     answer = await _run_async(work, fence.async_db)
-                else:
-                    answer = await fence.run(partial(_run_in_thread, work=work))
-                work = await fence.run(partial(_advance, steps=steps, answer=answer))
+            else:
+                answer = await self._run_in_thread(fence, partial(_run_plain, work=work))
+            work = await self._run_in_thread(fence, partial(_advance, steps=steps, answer=answer))
         return work
+
+    async def _run_in_thread(self, fence: Fence, work: Callable[[Ledger], Any]) -> Any:
+        """Runs a piece in the connection's thread, to which a trace context does not come by itself."""
+
+        def run(ledger: Ledger) -> Any:
+            with within(self._trace):
+                return work(ledger)
+
+        return await fence.run(run)
 
     def log_fields(self) -> dict[str, object]:
         """The saga's context for a log record. Never the payload."""
@@ -152,7 +161,7 @@ def _run(work: Work, db: Any) -> Answer:
         return _raised(error)
 
 
-def _run_in_thread(ledger: Ledger, work: Work) -> Answer:
+def _run_plain(ledger: Ledger, work: Work) -> Answer:
     return _run(work, ledger.db)
 
 
