@@ -108,12 +108,18 @@ MUTANTS: Final = (
         "",
     ),
     Mutant(
-        "remember no event",
-        "P4",
+        "leave behind what is parked",
+        "P2",
         "amends._choreography.inbox",
-        "        return cursor.lastrowid if cursor.rowcount else None\n",
-        "        query = 'SELECT number FROM amends_inbox WHERE consumer = ? AND event_id = ?'\n"
-        "        return db.execute(query, (self.consumer, event_id)).fetchone()[0]\n",
+        "        db.execute(queries.FINISH, (int(now), number))\n        self.unpark(db, saga_id, now)\n",
+        "        db.execute(queries.FINISH, (int(now), number))\n",
+    ),
+    Mutant(
+        "forget what a dead process had",
+        "P2",
+        "amends._bus.sqlite.consuming",
+        "UPDATE deliveries SET owner = 0, due = 0 WHERE owner = ?",
+        "DELETE FROM deliveries WHERE owner = ?",
     ),
 )
 
