@@ -25,6 +25,8 @@ class Due(NamedTuple):
     """An event that is to be tried again, without its payload."""
 
     number: int
+    next_at: float
+    """When it is to be tried again, in seconds since 1970: another time after each failure."""
     saga_id: str
     subject: str
     traceparent: str
@@ -85,9 +87,9 @@ class Inbox:
         headers = json.dumps(dict(message.headers))
         db.execute(queries.PUT_ASIDE, (*state, message.subject, headers, message.data, int(now), number))
 
-    def waiting(self, db: sqlite3.Connection, number: int) -> Waiting | None:
-        """Reads an event that is to be tried again; None if somebody else has done it."""
-        cursor = db.execute(queries.GET_WAITING, (number,))
+    def waiting(self, db: sqlite3.Connection, due: Due) -> Waiting | None:
+        """Reads an event that is to be tried again; None if somebody else has done it since it was due."""
+        cursor = db.execute(queries.GET_WAITING, (due.number, due.next_at))
         cursor.row_factory = None
         found = cursor.fetchone()
         if found is None:
@@ -137,6 +139,6 @@ class Inbox:
 def _due(cursor: sqlite3.Cursor) -> list[Due]:
     cursor.row_factory = None
     return [
-        Due(number, saga_id, subject, json.loads(headers).get("traceparent", ""))
-        for number, saga_id, subject, headers in cursor
+        Due(number, next_at, saga_id, subject, json.loads(headers).get("traceparent", ""))
+        for number, next_at, saga_id, subject, headers in cursor
     ]

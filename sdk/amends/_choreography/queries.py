@@ -49,16 +49,16 @@ WHERE number = (
 
 GET_WAITING: Final = """
 SELECT event_id, saga_id, attempts, subject, headers, data FROM amends_inbox
-WHERE number = ? AND state = 'WAITING'
+WHERE number = ? AND state = 'WAITING' AND next_at = ?
 """
 
 DUE: Final = """
-SELECT number, saga_id, subject, headers FROM amends_inbox
+SELECT number, next_at, saga_id, subject, headers FROM amends_inbox
 WHERE consumer = ? AND state = 'WAITING' AND next_at <= ? ORDER BY next_at LIMIT ?
 """
 
 WAITING: Final = """
-SELECT number, saga_id, subject, headers FROM amends_inbox
+SELECT number, next_at, saga_id, subject, headers FROM amends_inbox
 WHERE consumer = ? AND state = 'WAITING' ORDER BY number
 """
 

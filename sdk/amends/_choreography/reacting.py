@@ -26,7 +26,7 @@ from amends._choreography.cloudevent import (
     saga_id_of,
 )
 from amends._choreography.emission import Emission
-from amends._choreography.inbox import Inbox
+from amends._choreography.inbox import Due, Inbox
 from amends._choreography.problems import LETTER_ROOM, DeadError, DeferredError, dead_letter
 from amends._choreography.reaction import Compensation, Reaction
 from amends._choreography.saga_id import saga_id_fault
@@ -103,16 +103,16 @@ class Reactor:
             return Disposition.PARKED
         return (yield from self._attempt(ledger, number, message, failures=0))
 
-    def retry(self, ledger: Ledger, number: int) -> Steps:
+    def retry(self, ledger: Ledger, due: Due) -> Steps:
         """Deals again with an event that was put aside."""
         db = connection_of(ledger)
-        waiting = self.inbox.waiting(db, number)
+        waiting = self.inbox.waiting(db, due)
         if waiting is None:
             return Disposition.DUPLICATE
         message = waiting.message
-        disposition = yield from self._attempt(ledger, number, message, failures=waiting.attempts)
+        disposition = yield from self._attempt(ledger, due.number, message, failures=waiting.attempts)
         if disposition is Disposition.DONE:
-            self.inbox.finish(db, number, saga_id_of(message.headers), time.time())
+            self.inbox.finish(db, due.number, saga_id_of(message.headers), time.time())
         return disposition
 
     def put_aside(self, ledger: Ledger, message: Message) -> Disposition:
@@ -123,14 +123,14 @@ class Reactor:
             return Disposition.DUPLICATE
         return self._put_aside(db, number, message, 0, DeferredError(TRANSACTION_BROKEN))
 
-    def put_aside_again(self, ledger: Ledger, number: int) -> Disposition:
+    def put_aside_again(self, ledger: Ledger, due: Due) -> Disposition:
         """Keeps one that broke it when it was tried again."""
         db = connection_of(ledger)
-        waiting = self.inbox.waiting(db, number)
+        waiting = self.inbox.waiting(db, due)
         if waiting is None:
             return Disposition.DUPLICATE
         problem = DeferredError(TRANSACTION_BROKEN)
-        return self._put_aside(db, number, waiting.message, waiting.attempts, problem)
+        return self._put_aside(db, due.number, waiting.message, waiting.attempts, problem)
 
     def emission(self, saga_id: str, step: str, cause: str) -> Emission:
         """Says on whose behalf a step emits."""

@@ -99,7 +99,7 @@ class Retrier:
         for each in due:
             waiter: asyncio.Future[Any] = loop.create_future()
             fields: dict[str, object] = {"service": self._reactor.service, "saga_id": each.saga_id}
-            steps = partial(self._reactor.retry, number=each.number)
+            steps = partial(self._reactor.retry, due=each)
             context, span = tracing.begin_processing(
                 each.subject, self._reactor.service, each.saga_id, each.traceparent
             )
@@ -109,9 +109,7 @@ class Retrier:
         self._gatherer.submit(jobs, in_thread=self._in_thread)
         answers = await asyncio.gather(*waiters)
         broken = [
-            each.number
-            for each, answer in zip(due, answers, strict=True)
-            if faults.is_transaction_lost(answer)
+            each for each, answer in zip(due, answers, strict=True) if faults.is_transaction_lost(answer)
         ]
         answers += await asyncio.gather(*map(self._put_aside_again, broken))
         dispositions = [each for each in answers if isinstance(each, Disposition)]
@@ -119,10 +117,10 @@ class Retrier:
             self._on_disposition(disposition)
         return dispositions
 
-    async def _put_aside_again(self, number: int) -> Any:
+    async def _put_aside_again(self, due: Due) -> Any:
         """Counts a failure that left nothing behind, not even that it was one."""
         waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        work = partial(self._reactor.put_aside_again, number=number)
+        work = partial(self._reactor.put_aside_again, due=due)
         self._gatherer.submit(
             [PlainJob(work, resolver(waiter), {"service": self._reactor.service})], in_thread=True
         )
