@@ -117,7 +117,7 @@ MUTANTS: Final = (
     Mutant(
         "forget what a dead process had",
         "P2",
-        "amends._bus.sqlite.consuming",
+        "amends._bus.sqlite.joining",
         "UPDATE deliveries SET owner = 0, due = 0 WHERE owner = ?",
         "DELETE FROM deliveries WHERE owner = ?",
     ),
