@@ -7,11 +7,12 @@ received.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 from urllib.parse import unquote
 
 from amends import SagaState
+from amends._bus.interface import Message
 from amends.choreography import Kind
 from amends.v1 import choreography_pb2
 from tests.chaos.choreography import door
@@ -68,7 +69,7 @@ def traces_of(evidence: Evidence) -> dict[str, dict[str, Trace]]:
     return dict(found)
 
 
-def _errands(notes: Any) -> dict[str, Errand]:
+def _errands(notes: Iterable[Note]) -> dict[str, Errand]:
     asked = {note.saga: json.loads(note.what) for note in notes if note.told is Told.ASKED}
     return {
         saga: Errand(saga_id=saga, shape=wish["shape"], wishes=wish["wishes"]) for saga, wish in asked.items()
@@ -164,13 +165,12 @@ def _check_bus(evidence: Evidence) -> Iterator[str]:
     for service, outbox in evidence.outboxes.items():
         last: dict[str, int] = {}
         for saga, event in outbox:
-            place = places.get(event)
-            if place is None:
+            if event not in places:
                 yield f"P2: {event} of {service} is not on the bus, saga {saga}"
-            elif place < last.get(saga, -1):
+            elif places[event] < last.get(saga, -1):
                 yield f"P6: {event} of {service} was published before an earlier one, saga {saga}"
             else:
-                last[saga] = place
+                last[saga] = places[event]
 
 
 def _check_dead(evidence: Evidence, errands: Mapping[str, Errand]) -> Iterator[str]:
@@ -199,5 +199,5 @@ def _check_shown(evidence: Evidence, errands: Mapping[str, Errand]) -> Iterator[
             yield f"P2: it ended {ended}, and the tracker shows {evidence.shown.get(saga)}, saga {saga}"
 
 
-def _header(message: Any, name: str) -> str:
+def _header(message: Message, name: str) -> str:
     return unquote(message.headers.get(f"ce-{name}", ""))
