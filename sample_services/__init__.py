@@ -1,1 +1,1 @@
-"""Three small services with rules and ledgers of their own, and the shop that orders from them."""
+"""Small services with rules and ledgers of their own: directed by a coordinator, or by each other's events."""

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from google.type.money_pb2 import Money
 
+from amends._choreography.graph import faults_of
 from amends.testing import EventTester
 from sample_services.book import Book, Bookkeeping
 from sample_services.contract import Order
+from sample_services.demo.choreographed.audit import STEPS
 from sample_services.events import (
     OrderPlaced,
     ParcelShipped,
@@ -58,6 +60,21 @@ def amounts(bookkeeping: Bookkeeping, ledger: Path) -> list[int]:
 
 def read(bookkeeping: Bookkeeping, ledger: Path) -> Book:
     return bookkeeping.read(ledger)
+
+
+def test_the_four_services_fit_together(ledger: Path) -> None:
+    """Every failure is heard, every effect before it is undone, and nothing fails after the pivot."""
+    store = f"sqlite:///{ledger}"
+    services = (
+        orders(BUS, store).service,
+        inventory(BUS, store),
+        payments(BUS, store, Turnstile()),
+        shipping(BUS, store),
+    )
+    described = [service.describe() for service in services]
+    assert [fault for service in services for fault in faults_of(described, of=service.name)] == []
+    steps = {(service.service, reaction.step) for service in described for reaction in service.reactions}
+    assert steps == set(STEPS)
 
 
 async def test_an_order_that_is_placed_is_told(ledger: Path) -> None:
