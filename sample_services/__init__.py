@@ -1,1 +1,1 @@
-"""Small services with rules and ledgers of their own: directed by a coordinator, or by each other's events."""
+"""Small services with rules and ledgers of their own, directed by a coordinator or by events alone."""
