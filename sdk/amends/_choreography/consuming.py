@@ -73,6 +73,7 @@ class Consumer:
         self._settlements: list[Settlement] = []
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._settling = asyncio.Lock()
         self._subscription: Subscription | None = None
 
     async def join(self) -> None:
@@ -102,7 +103,7 @@ class Consumer:
         try:
             await self._fetch_until_stopped(subscription)
             await self._until(lambda: not self._in_flight)
-            await subscription.settle(self._taken_settlements())
+            await self._settle(subscription)
         finally:
             for task in helpers:
                 task.cancel()
@@ -178,14 +179,16 @@ class Consumer:
         if disposition is not None:
             self._on_disposition(disposition)
 
-    def _taken_settlements(self) -> list[Settlement]:
-        taken, self._settlements = self._settlements, []
-        return taken
+    async def _settle(self, subscription: Subscription) -> None:
+        # Who comes second has to wait for the first, and not only for what is left: it is about to end.
+        async with self._settling:
+            taken, self._settlements = self._settlements, []
+            await subscription.settle(taken)
 
     async def _settle_for_ever(self, subscription: Subscription) -> None:
         while True:
             await self._until(lambda: bool(self._settlements))
-            await subscription.settle(self._taken_settlements())
+            await self._settle(subscription)
 
     async def _keep_for_ever(self, subscription: Subscription) -> None:
         while True:
