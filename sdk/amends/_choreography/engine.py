@@ -74,8 +74,8 @@ class Engine:
         Raises:
             BusError: the bus is there and cannot be used, or another service has the name.
         """
+        self._bus = bus  # closed in any case, however far it came to be open
         await bus.open()
-        self._bus = bus
         if bus.retention + RETENTION_MARGIN_S > self._retention.total_seconds():
             raise StartError(
                 f"retention is {self._retention}, and the bus may deliver an event again after "
@@ -181,7 +181,7 @@ class Engine:
     def _dealt_with(self, disposition: Disposition) -> None:
         if disposition in (Disposition.DONE, Disposition.DEAD):
             self._wake_relay()
-        if disposition is not Disposition.DUPLICATE:
+        if disposition in (Disposition.WAITING, Disposition.DEAD):
             self._retrier.wake()
 
     def _wake_relay(self) -> None:

@@ -26,8 +26,9 @@ from amends._transactions.gatherer import Gatherer, resolver
 DUE_MAX: Final = 100
 """Events that are tried again together: few, so that new ones get their turn."""
 
-POLL_S: Final = 5.0
-"""How often to look, at least: another process of the service may have put something aside."""
+POLL_S: Final = 1.0
+"""How often to look, at least: another process of the service may have put something aside, and a replay may
+have let parked events go."""
 
 BLOCKED_S: Final = 1.0
 """How long to wait when the database takes nothing at all."""
