@@ -45,6 +45,7 @@ def test_a_seed_and_a_bus_decide_a_plan() -> None:
 def test_every_harm_is_drawn_that_there_is_for_a_bus(bus: str) -> None:
     """A hundred plans hold every kind of harm, and kills of everybody."""
     plans = [plan.draw(seed, bus) for seed in range(100)]
+    assert {each.replays_at is None for each in plans} == {True, False}
     faults = [fault for each in plans for fault in each.faults]
     killed = {fault.target for fault in faults if fault.harm is Harm.KILL}
     everybody = {*SERVICES, *CUSTOMERS, plan.TRACKER, "stock-2", "gate-relay"}

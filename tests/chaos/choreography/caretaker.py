@@ -36,6 +36,16 @@ class Dead(NamedTuple):
     """Its source and id, with a slash between."""
 
 
+async def replay_early(stage: Stage) -> None:
+    """Has what is dead sent again while everybody is being harmed, if that is planned.
+
+    Nothing is mended yet, so what is sent in its place dies like it.
+    """
+    if stage.plan.replays_at is not None:
+        await asyncio.sleep(stage.plan.replays_at)
+        await _replay(stage)
+
+
 async def settle(stage: Stage) -> tuple[list[str], list[Dead]]:
     """Waits until everything is at rest, by itself; then mends, replays, and waits again.
 

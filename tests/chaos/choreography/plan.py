@@ -43,6 +43,9 @@ class Plan:
     """The processes that do nothing but publish, and the service that each belongs to."""
     on_small_disk: str
     """Whose store is on a disk that gets full: a service, the bus, or empty for nobody's."""
+    replays_at: float | None
+    """When an operator has what is dead sent again although nothing is mended, in seconds since the faults
+    began; None for never."""
     faults: tuple[Fault, ...]
     """What is done to them, in order."""
 
@@ -71,6 +74,7 @@ def draw(seed: int, bus: str, *, seconds: float | None = None) -> Plan:
         publishing=frozenset(worker for worker, name in workers.items() if name not in apart),
         relays=relays,
         on_small_disk=on_small_disk,
+        replays_at=chance.uniform(0, seconds) if chance.random() < 0.5 else None,
         faults=tuple(
             sorted(
                 _draw_faults(chance, seconds, bus, [*workers, *relays, TRACKER], on_small_disk),

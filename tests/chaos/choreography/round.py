@@ -106,7 +106,7 @@ async def _perform(stage: Stage, found: list[str]) -> tuple[Sequence[Dead], Mapp
 
     Adds what went wrong to what was found, and returns what was dead and what the tracker shows.
     """
-    await faults.perform(stage)
+    await asyncio.gather(faults.perform(stage), caretaker.replay_early(stage))
     try:
         await stage.until_up()
     except TimeoutError:
