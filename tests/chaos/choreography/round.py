@@ -4,18 +4,17 @@ import asyncio
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 
-from amends import SagaState
+from amends import CallError
 from amends._bus.interface import BusUnavailableError
 from tests.chaos import faults
 from tests.chaos.choreography import caretaker, evidence, tracking, verdict
-from tests.chaos.choreography.caretaker import Dead
 from tests.chaos.choreography.evidence import Evidence
-from tests.chaos.choreography.plan import BUS, Plan
+from tests.chaos.choreography.plan import BUS, TRACKER, Plan
 from tests.chaos.choreography.stage import Stage, opened
 from tests.chaos.choreography.story import with_stories
 from tests.chaos.disk import mounted
@@ -77,13 +76,15 @@ async def run(plan: Plan, mutant: str = "") -> Outcome:
         found: list[str] = []
         left: Evidence | None = None
         async with opened(plan, Path(name), disk, mutant) as stage:
-            dead, shown = await _perform(stage, found)
             try:
-                left = await evidence.gather(stage, dead, shown)
+                left = await _perform(stage, found)
+                found += verdict.violations(left)
+            except TimeoutError:
+                found += [f"{name} does not come up" for name in stage.missing()]
             except BusUnavailableError as error:
                 found.append(f"P2: the bus cannot be read in the end: {error}")
-        if left is not None:
-            found += verdict.violations(left)
+            except CallError as error:
+                found.append(f"{TRACKER} fails a call although nothing is harmed any more: {error}")
         found += _outbursts(stage)
         outputs = {name: _output(stage, name) for name in stage.wards}
         return Outcome(
@@ -91,7 +92,7 @@ async def run(plan: Plan, mutant: str = "") -> Outcome:
             seconds=time.monotonic() - began,
             sagas=Counter() if left is None else verdict.ends_of(left),
             events=0 if left is None else len(left.messages),
-            dead=len(dead),
+            dead=0 if left is None else len(left.dead),
             kills=sum(ward.kills for ward in stage.wards.values()),
             freezes=sum(ward.freezes for ward in stage.wards.values()),
             cuts=sum(link.cuts for link in stage.links.values()),
@@ -101,24 +102,26 @@ async def run(plan: Plan, mutant: str = "") -> Outcome:
         )
 
 
-async def _perform(stage: Stage, found: list[str]) -> tuple[Sequence[Dead], Mapping[str, SagaState]]:
-    """Harms everybody for a while, then brings all to rest and ends the services.
+async def _perform(stage: Stage, found: list[str]) -> Evidence:
+    """Harms everybody for a while, then brings all to rest, ends the services, and reads what they left.
 
-    Adds what went wrong to what was found, and returns what was dead and what the tracker shows.
+    Adds to what was found what went wrong meanwhile.
+
+    Raises:
+        TimeoutError: something does not come up.
+        BusUnavailableError: the bus cannot be read in the end.
+        CallError: the tracker does not answer.
     """
+    await stage.begin()
     await asyncio.gather(faults.perform(stage), caretaker.replay_early(stage))
-    try:
-        await stage.until_up()
-    except TimeoutError:
-        found += [f"{name} does not come up" for name in stage.missing()]
-        return (), {}
+    await stage.until_up(stage.wards)
     await asyncio.gather(*(ward.retire() for ward in stage.customers))
     restless, dead = await caretaker.settle(stage)
     found += restless
     shown = await tracking.ends(stage)
     await asyncio.gather(*(ward.retire() for ward in stage.services))
     found += [fault for ward in stage.wards.values() for fault in ward.faults]
-    return dead, shown
+    return await evidence.gather(stage, dead, shown)
 
 
 def _outbursts(stage: Stage) -> Iterator[str]:

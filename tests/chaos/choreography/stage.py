@@ -81,10 +81,19 @@ class Stage:
         """Those who deal with events, relays, and the tracker."""
         return [self.wards[name] for name in (*self.plan.relays, *self.plan.workers, TRACKER)]
 
-    async def until_up(self, names: Iterable[str] = ()) -> None:
-        """Waits until processes run, by default all. Raises TimeoutError if that takes very long."""
+    async def begin(self) -> None:
+        """Starts all processes. Raises TimeoutError if one does not come up."""
+        # A consumer receives what is published after it was first named: nobody begins before all are there.
+        servers = [BUS] if BUS in self.wards else []
+        for names in (servers, self.plan.workers, [*self.plan.relays, TRACKER, *CUSTOMERS]):
+            for name in names:
+                self.wards[name].begin()
+            await self.until_up(names)
+
+    async def until_up(self, names: Iterable[str]) -> None:
+        """Waits until processes run. Raises TimeoutError if that takes very long."""
         async with asyncio.timeout(UP_BOUND):
-            for name in names or self.wards:
+            for name in names:
                 await self.wards[name].up.wait()
 
     def missing(self) -> list[str]:
@@ -94,27 +103,15 @@ class Stage:
 
 @asynccontextmanager
 async def opened(plan: Plan, folder: Path, disk: Disk | None, mutant: str = "") -> AsyncIterator[Stage]:
-    """Starts all processes, each once those are up that it needs, and leaves none behind, whatever happens.
+    """Makes a stage with its links, and leaves none of its processes behind, whatever happens.
 
-    Raises:
-        TimeoutError: something does not come up.
-        ProcessError: there is no server for the bus here.
+    Raises ProcessError if there is no server for the bus here.
     """
     stage = _build(plan, folder, disk, mutant)
     try:
         async with TaskGroup() as group:
             for link in stage.links.values():
                 group.create_task(link.open())
-        # A consumer receives what is published after it was first named: nobody begins before all are there.
-        for names in (
-            [BUS] if BUS in stage.wards else [],
-            [*plan.workers],
-            [*plan.relays, TRACKER, *CUSTOMERS],
-        ):
-            for name in names:
-                stage.wards[name].begin()
-            if names:
-                await stage.until_up(names)
         yield stage
     finally:
         for ward in stage.wards.values():
