@@ -87,6 +87,9 @@ class Receipt:
 class Subscription(Protocol):
     """One process's part in what a durable consumer is to receive."""
 
+    async def until_named(self) -> None:
+        """Waits until the bus knows the consumer: what is published from then on is received by somebody."""
+
     async def fetch(self, limit: int) -> Sequence[Delivery]:
         """Waits for messages and takes up to `limit` of them, in order within each key.
 
@@ -143,6 +146,8 @@ class Bus(Protocol):
     async def subscribe(self, consumer: str, subjects: Collection[str]) -> Subscription:
         """Takes part in what a durable consumer receives: every message of these subjects that was published
         since the consumer was first named, by whichever process.
+
+        Returns where the bus is away; the consumer is then named once it is back (see `until_named`).
 
         Raises:
             BusError: the consumer cannot be had as it has to be.

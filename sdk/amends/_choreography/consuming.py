@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from amends._bus.interface import (
     Bus,
-    BusUnavailableError,
     Delivery,
     Settlement,
     Subscription,
@@ -36,9 +34,6 @@ KEEP_S: Final = 3.0
 
 NAK_DELAY_S: Final = 1.0
 """How long to leave an event with the bus when the database takes nothing at all."""
-
-SUBSCRIBE_RETRY_S: Final = 1.0
-"""How long to wait for a bus that is away, before the consumer is asked for again."""
 
 _log = logging.getLogger("amends.choreography")
 
@@ -77,25 +72,20 @@ class Consumer:
         self._subscription: Subscription | None = None
 
     async def join(self) -> None:
-        """Asks for the service's part: what is published once this has returned is received.
-
-        Where the bus is away, `run` goes on asking.
+        """Asks for the service's part, which has to come before `run`.
 
         Raises:
             BusError: the bus is there and gives no such consumer.
         """
-        with suppress(BusUnavailableError):
-            self._subscription = await self._bus.subscribe(self._reactor.service, self._reactor.families)
+        self._subscription = await self._bus.subscribe(self._reactor.service, self._reactor.families)
+
+    async def until_named(self) -> None:
+        """Waits until the bus knows the service: what is published from then on is received."""
+        await self._joined().until_named()
 
     async def run(self) -> None:
-        """Consumes until `stop` is called, then returns when everything taken in is settled.
-
-        Raises:
-            BusError: the bus is there and gives no such consumer.
-        """
-        subscription = self._subscription or await self._subscribe()
-        if subscription is None:
-            return
+        """Consumes until `stop` is called, then returns when everything taken in is settled."""
+        subscription = self._joined()
         helpers = [
             asyncio.create_task(self._settle_for_ever(subscription), name="amends settling"),
             asyncio.create_task(self._keep_for_ever(subscription), name="amends keeping"),
@@ -114,15 +104,9 @@ class Consumer:
         """Takes nothing more."""
         self._stopping.set()
 
-    async def _subscribe(self) -> Subscription | None:
-        while not self._stopping.is_set():
-            try:
-                return await self._bus.subscribe(self._reactor.service, self._reactor.families)
-            except BusUnavailableError as error:
-                _log.debug("no events yet: %s", error)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), SUBSCRIBE_RETRY_S)
-        return None
+    def _joined(self) -> Subscription:
+        assert self._subscription is not None, "Invariant: a consumer has joined before it runs"
+        return self._subscription
 
     async def _fetch_until_stopped(self, subscription: Subscription) -> None:
         stopped = asyncio.create_task(self._stopping.wait())

@@ -90,11 +90,10 @@ class Engine:
             in_thread=self._in_thread,
             on_disposition=self._dealt_with,
         )
-        # Before anything is published from here: what others answer is for this service too.
         await self._consumer.join()
         if relays:
             self._relay = Relay(bus, self._gatherer.between_batches)
-            self._start(self._relay.run(), "relay")
+            self._start(self._publish(self._consumer, self._relay), "relay")
         self._start(membership.run(bus), "membership")
         self._start(self._retrier.run(), "retrier")
         self._start(sweep_for_ever(self._gatherer, self._retention), "sweeper")
@@ -174,6 +173,11 @@ class Engine:
                 await self._consuming
             except Exception:
                 _log.exception("the consumer had failed")
+
+    async def _publish(self, consumer: Consumer, relay: Relay) -> None:
+        # What others answer is for this service too, so it has to be known before anything leaves.
+        await consumer.until_named()
+        await relay.run()
 
     def _start(self, work: Any, name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=f"amends {name}"))

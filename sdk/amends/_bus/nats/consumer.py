@@ -35,6 +35,9 @@ class Consumers:
         service: the name that its processes share.
         subjects: what it is to receive.
 
+    Attributes:
+        are_there: set once all of them have been made.
+
     Raises:
         BusError: the name is too long.
     """
@@ -46,6 +49,7 @@ class Consumers:
         self._others: set[str] = set()
         self._is_alone = False
         self._start: int | None = None
+        self.are_there = asyncio.Event()
         if len(token(service)) > _NAME_LENGTH_MAX:
             raise BusError(f"the name {service!r} is too long for a consumer of NATS: shorten it")
 
@@ -84,6 +88,7 @@ class Consumers:
                     group.create_task(ensure_one(partition))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        self.are_there.set()
 
     def forgo_others(self) -> None:
         """Has nothing sent from the next `ensure` on but what this version of the service wants."""

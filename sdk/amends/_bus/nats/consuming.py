@@ -67,11 +67,16 @@ class NatsSubscription:
             BusError: the consumers cannot be had as they have to be.
         """
         if not self._subjects:
+            self._consumers.are_there.set()
             return  # a consumer that filters nothing would be sent everything
         # Those that can be made now are there when this returns: what is published from then on is received.
         with suppress(BusUnavailableError):
             await self._consumers.ensure(self._connection.line())
         self._task = asyncio.create_task(self._keep_taking())
+
+    async def until_named(self) -> None:
+        """See Subscription."""
+        await self._consumers.are_there.wait()
 
     async def fetch(self, limit: int) -> Sequence[Delivery]:
         """See Subscription."""

@@ -46,6 +46,7 @@ class SqliteSubscription:
         self._retention = retention
         self._bell: Bell | None = None
         self._owner: Owner | None = None
+        self._named = asyncio.Event()
         self._fetching = asyncio.Lock()
         self._closed = False
         self._away = False
@@ -74,6 +75,11 @@ class SqliteSubscription:
         self._owner = await self._lane.write(
             lambda connection: joining.join(connection, self._consumer, self._subjects, name)
         )
+        self._named.set()
+
+    async def until_named(self) -> None:
+        """See Subscription.until_named."""
+        await self._named.wait()
 
     async def fetch(self, limit: int) -> Sequence[Delivery]:
         """See Subscription.fetch."""
