@@ -5,6 +5,7 @@ import logging
 import signal
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -31,6 +32,9 @@ from amends_coordinator.store.interface import Store
 from amends_coordinator.telemetry import MetricsServer, configure_logs, serve_metrics, tracer_provider
 from amends_coordinator.timers import Timers
 from amends_coordinator.tracker.tracker import Tracker
+
+if TYPE_CHECKING:
+    from amends_coordinator.http_api.server import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +87,14 @@ class _Daemon:
         tracker: Tracker | None,
         server: grpc.aio.Server,
         health: HealthServicer,
+        http: "HttpServer | None",
     ) -> None:
         self._runtime = runtime
         self._tracker = tracker
         self._keeper = keeper
         self._server = server
         self._health = health
+        self._http = http
 
     async def run(self) -> None:
         """Drives sagas until it is cancelled."""
@@ -97,12 +103,17 @@ class _Daemon:
             tasks.create_task(self._keeper.run())
             if self._tracker is not None:
                 tasks.create_task(self._tracker.run())
+            if self._http is not None:
+                tasks.create_task(self._http.run())
 
     async def stop(self) -> None:
         """Lets what is under way come to rest, each part within its bound."""
         await self._health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         self._runtime.accepting = False
-        await self._server.stop(RPC_GRACE)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._server.stop(RPC_GRACE))
+            if self._http is not None:
+                tasks.create_task(self._http.stop())
         participants = list(self._runtime.participants.values())
         for participant in participants:
             participant.hold()
@@ -147,11 +158,14 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> _Daemon:
     stack.push_async_callback(starter.close)
     tracker = await _tracker(settings, store, timers, metrics, stack)
     service = CoordinatorService(runtime, registry, starter, tracker)
+    http = _serve_http(settings, service, stack)
     server, health = await _serve_api(settings, service, spans)
     stack.push_async_callback(server.stop, None)
     if metrics_server is not None:
         print(f"amends: metrics at http://{metrics_server.address}/metrics", flush=True)  # noqa: T201
-    return _Daemon(runtime, keeper, tracker, server, health)
+    if http is not None:
+        print(f"amends: JSON at {http.url}", flush=True)  # noqa: T201
+    return _Daemon(runtime, keeper, tracker, server, health, http)
 
 
 async def _tracker(
@@ -209,6 +223,30 @@ async def _serve_api(
     host = settings.listen.rpartition(":")[0]
     print(f"amends: listening on {host}:{port}", flush=True)  # noqa: T201
     return server, health
+
+
+def _serve_http(
+    settings: Settings, service: CoordinatorService, stack: AsyncExitStack
+) -> "HttpServer | None":
+    if settings.http is None:
+        return None
+    # Imported here: not everybody has it served, or has its packages.
+    try:
+        from amends_coordinator.http_api.server import HttpServer
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"--http needs the package {error.name}: install it with pip install 'amends[http]'"
+        ) from error
+    server = HttpServer(
+        service,
+        settings.http,
+        cert=settings.tls_cert,
+        key=settings.tls_key,
+        client_ca=settings.tls_client_ca,
+        grace=RPC_GRACE,
+    )
+    stack.callback(server.close)
+    return server
 
 
 def _serve_metrics(settings: Settings, stack: AsyncExitStack) -> MetricsServer | None:

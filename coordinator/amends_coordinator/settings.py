@@ -138,7 +138,7 @@ def _read_participants(raw: object) -> tuple[ParticipantSettings, ...]:
     return raw
 
 
-def _read_metrics(raw: object) -> str | None:
+def _read_switched_address(raw: object) -> str | None:
     return None if raw == "off" else read_address(raw)
 
 
@@ -197,6 +197,7 @@ class Settings:
     store: str = "sqlite:///amends.db"
     participants: tuple[ParticipantSettings, ...] = ()
     metrics: str | None = "127.0.0.1:9464"
+    http: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -249,7 +250,16 @@ SETTINGS = (
         range="HOST:PORT, or off",
         reason="Where Prometheus reads /metrics over HTTP; 9464 is the port that exporters of "
         "OpenTelemetry use by custom.",
-        read=_read_metrics,
+        read=_read_switched_address,
+    ),
+    Setting(
+        name="http",
+        default="off",
+        range="HOST:PORT, or off",
+        reason="Where the unary RPCs are served as JSON over HTTP, for curl and scripts, with the tls "
+        "settings of the gRPC port. Off by default, and apart from the metrics: whoever reaches it commands "
+        "sagas.",
+        read=_read_switched_address,
     ),
     Setting(
         name="tls_cert",

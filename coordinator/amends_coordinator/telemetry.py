@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from amends._tracing.provider import ExportingProvider
 
-_LIBRARIES = ("asyncio", "grpc", "opentelemetry")
+_LIBRARIES = ("asyncio", "grpc", "opentelemetry", "uvicorn")
 _KNOWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 

@@ -1,0 +1,1 @@
+"""The unary RPCs of the coordinator as JSON over HTTP, in the Connect protocol: for curl and for scripts."""
