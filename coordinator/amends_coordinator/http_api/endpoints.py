@@ -44,7 +44,7 @@ class Application(ConnectASGIApplication[CoordinatorService]):
             service=service,
             endpoints=lambda service: _endpoints(service, converter),
             read_max_bytes=MAX_BODY,
-            compressions=(),  # a body that grows when it is unpacked would have to be bounded twice
+            compressions=(),  # unpacking would hold up the loop, with many small parts for very long
             codecs=(_Untouched(),),
         )
 
