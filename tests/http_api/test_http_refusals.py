@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from amends_coordinator.http_api.bodies import MAX_BODY
+from amends_coordinator.http_api.server import MAX_CONNECTIONS
 from tests.http_api.asking import ask, struct
 from tests.http_api.conftest import HttpStage
 
@@ -124,3 +125,18 @@ async def test_a_deadline_that_passes_is_told(stage: HttpStage) -> None:
     """Here while the request is still on its way."""
     request = HEAD % b"Connect-Timeout-Ms: 20\r\nContent-Length: 10" + b"{"
     assert b" 504 " in await asyncio.to_thread(first_line, stage.http, request)
+
+
+async def test_more_connections_than_there_may_be_are_turned_away(stage: HttpStage) -> None:
+    """With a status that says so; when others have gone, there is room again; gRPC always has it."""
+    host, _, port = stage.http.rpartition(":")
+    others = [await asyncio.open_connection(host, int(port)) for _ in range(MAX_CONNECTIONS)]
+    request = HEAD % b"Content-Length: 2" + b"{}"
+    assert b" 503 " in await asyncio.to_thread(first_line, stage.http, request)
+    async with stage.client() as client:
+        async for _ in client.definitions():
+            pass
+    for _, writer in others:
+        writer.close()
+    while b" 503 " in await asyncio.to_thread(first_line, stage.http, request):
+        continue

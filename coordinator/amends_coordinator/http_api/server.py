@@ -14,7 +14,7 @@ from amends.errors import StartError
 from amends_coordinator.api.service import CoordinatorService
 from amends_coordinator.http_api.converting import Converter
 from amends_coordinator.http_api.door import Door
-from amends_coordinator.http_api.endpoints import PREFIX, Application
+from amends_coordinator.http_api.endpoints import Application
 
 MAX_CONNECTIONS: Final = 256
 """Connections at one time: whoever comes then gets the status 503. Clients of many connections should use
@@ -54,8 +54,9 @@ class HttpServer:
         self._ended = asyncio.Event()
         self._running = False
         self._converter = Converter()
+        application = Application(service, self._converter)
         config = uvicorn.Config(
-            Door(Application(service, self._converter)),
+            Door(application),
             http="h11",
             ws="none",
             lifespan="off",
@@ -79,7 +80,7 @@ class HttpServer:
         self._socket = _listen(address)
         host = address.rpartition(":")[0]
         scheme = "http" if cert is None else "https"
-        self.url = f"{scheme}://{host}:{self._socket.getsockname()[1]}{PREFIX}"
+        self.url = f"{scheme}://{host}:{self._socket.getsockname()[1]}{application.path}/"
 
     async def run(self) -> None:
         """Serves until it is stopped."""
