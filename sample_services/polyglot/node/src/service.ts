@@ -1,6 +1,11 @@
 /** The participant: one action, charge, which takes the price of reserved goods from an account. */
 
-import { status, type handleUnaryCall, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import {
+  status,
+  type handleUnaryCall,
+  type ServerDuplexStream,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 
 import { charge, refund } from "./accounts/accounts.js";
 import type { Fence } from "./fence/fence.js";
@@ -8,6 +13,10 @@ import type {
   CompensateRequest,
   CompensateResponse,
   DescribeResponse,
+  ExchangeRequest,
+  ExchangeRequest_Call,
+  ExchangeResponse,
+  ExchangeResponse_Reply,
   TryRequest,
   TryResponse,
 } from "./gen/amends/v1/participant.js";
@@ -18,12 +27,13 @@ const ACTION = "charge";
 
 const ID = /^[A-Za-z0-9._:~-]{1,128}$/;
 
-/** Returns what answers the calls. There is no Exchange, so grpc-js answers it with UNIMPLEMENTED. */
+/** Returns what answers the calls. */
 export function service(fence: Fence): UntypedServiceImplementation {
   return {
     describe: unary(describe),
     try: unary((request: TryRequest) => answerTry(fence, request)),
     compensate: unary((request: CompensateRequest) => answerCompensate(fence, request)),
+    exchange: (stream: ServerDuplexStream<ExchangeRequest, ExchangeResponse>) => exchange(fence, stream),
   };
 }
 
@@ -68,9 +78,35 @@ function admit({ sagaId, step, action }: TryRequest | CompensateRequest): void {
 }
 
 /**
- * Answers a unary RPC. A StatusError is meant as it is; everything else, a database in trouble for one, says nothing
- * about the effect, so that the call is repeated.
+ * Answers the calls of a message one after the other, and all of them in one message. This saves what a unary RPC
+ * costs, not what a transaction does. It may be left out: a coordinator then makes unary calls.
  */
+function exchange(fence: Fence, stream: ServerDuplexStream<ExchangeRequest, ExchangeResponse>): void {
+  stream.on("data", ({ calls }: ExchangeRequest) =>
+    stream.write({ replies: calls.map((call) => reply(fence, call)) }),
+  );
+  stream.on("end", () => stream.end());
+}
+
+function reply(fence: Fence, { number, request }: ExchangeRequest_Call): ExchangeResponse_Reply {
+  try {
+    switch (request?.$case) {
+      case "tryRequest":
+        return { number, result: { $case: "tryResponse", value: answerTry(fence, request.value) } };
+      case "compensateRequest":
+        return {
+          number,
+          result: { $case: "compensateResponse", value: answerCompensate(fence, request.value) },
+        };
+      default:
+        throw new StatusError(status.INVALID_ARGUMENT, "the call is neither a Try nor a Compensate");
+    }
+  } catch (error) {
+    const { code, details } = asStatus(error);
+    return { number, result: { $case: "error", value: { code, message: details, details: [] } } };
+  }
+}
+
 function unary<Request, Response>(
   answer: (request: Request) => Response,
 ): handleUnaryCall<Request, Response> {
@@ -79,14 +115,20 @@ function unary<Request, Response>(
     try {
       response = answer(call.request);
     } catch (error) {
-      if (error instanceof StatusError) {
-        callback({ code: error.code, details: error.details });
-      } else {
-        console.error("payments: a call failed:", error);
-        callback({ code: status.INTERNAL, details: "the call failed; the log of payments says why" });
-      }
+      const { code, details } = asStatus(error);
+      callback({ code, details });
       return;
     }
     callback(null, response);
   };
+}
+
+/**
+ * Says of an error what the coordinator should make of it. A StatusError is meant as it is; everything else, a database
+ * in trouble for one, says nothing about the effect, so that the call is repeated.
+ */
+function asStatus(error: unknown): StatusError {
+  if (error instanceof StatusError) return error;
+  console.error("payments: a call failed:", error);
+  return new StatusError(status.INTERNAL, "the call failed; the log of payments says why");
 }
