@@ -7,7 +7,7 @@ PROTOS := $(wildcard protos/amends/v1/*.proto)
 # Which bus carries the events of the choreographed demo: sqlite, or nats for a real nats-server.
 BUS ?= sqlite
 
-.PHONY: demo demo-choreography up test check format protos bench model clean
+.PHONY: demo demo-choreography up test check format protos interop bench model clean
 
 demo: .venv          ## runs orders through real processes, kills some, compares the ledgers
 	$(BIN)/python -m sample_services.demo
@@ -40,6 +40,9 @@ format: .venv        ## formats, and mends what lint can mend
 
 protos: .venv        ## generates sdk/amends/v1 from protos/; docs/protos.md has other languages
 	$(BIN)/python -m protos.generate
+
+interop: .venv       ## builds and checks the payments in Go, Java and Node, where their toolchains are
+	$(BIN)/python -m sample_services.interop
 
 bench: .venv         ## measures; the last line is one JSON object
 	$(BIN)/python -m benchmarks

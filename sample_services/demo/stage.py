@@ -5,7 +5,7 @@ import random
 import socket
 import sys
 from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,13 +61,20 @@ class Stage:
 
 
 @asynccontextmanager
-async def opened_stage(folder: Path) -> AsyncIterator[Stage]:
+async def opened_stage(
+    folder: Path, *, standing_in: Mapping[str, Sequence[str]] | None = None
+) -> AsyncIterator[Stage]:
     """Starts all processes with their files in a folder, and ends them all, whatever happens.
+
+    Args:
+        folder: for stores and logs; empty.
+        standing_in: by participant, the command of a program to run instead of the one in Python. It takes
+            --listen HOST:PORT and --store FILE, and knows no turnstile.
 
     Raises:
         ProcessError: one of them did not start.
     """
-    stage = _build(folder)
+    stage = _build(folder, standing_in or {})
     try:
         async with TaskGroup() as group:
             for process in stage.processes:
@@ -79,21 +86,23 @@ async def opened_stage(folder: Path) -> AsyncIterator[Stage]:
                 group.create_task(process.stop())
 
 
-def _build(folder: Path) -> Stage:
+def _build(folder: Path, standing_in: Mapping[str, Sequence[str]]) -> Stage:
     names = [bookkeeping.service for bookkeeping in BOOKKEEPINGS]
     coordinator, metrics, *others = free_addresses(2 + len(names))
     addresses = dict(zip(names, others, strict=True))
     turnstile = folder / "turnstile"
     turnstile.mkdir()
+    commands = {
+        name: _participant_command(folder, name, address, turnstile) for name, address in addresses.items()
+    }
+    for name, command in standing_in.items():
+        commands[name] = [*command, "--listen", addresses[name], "--store", str(folder / f"{name}.db")]
     return Stage(
         folder=folder,
         address=coordinator,
         metrics=metrics,
         coordinator=program(folder, "amends", _coordinator_command(folder, coordinator, metrics, addresses)),
-        participants={
-            name: program(folder, name, _participant_command(folder, name, address, turnstile))
-            for name, address in addresses.items()
-        },
+        participants={name: program(folder, name, command) for name, command in commands.items()},
         turnstile=Turnstile(turnstile),
     )
 
@@ -115,9 +124,12 @@ def _participant_command(folder: Path, name: str, address: str, turnstile: Path)
 
 def program(folder: Path, name: str, command: Sequence[str]) -> Process:
     """Makes a process, to be started, whose log is in the folder."""
-    # Settings of another coordinator, in the shell that runs the demo, are none of this one's.
-    env = {key: value for key, value in os.environ.items() if not key.startswith("AMENDS_")}
-    return Process(name, command, log=folder / f"{name}.log", cwd=ROOT, env=env)
+    return Process(name, command, log=folder / f"{name}.log", cwd=ROOT, env=environment())
+
+
+def environment() -> dict[str, str]:
+    """Returns our own environment, less the settings of Amends: those are of another coordinator."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("AMENDS_")}
 
 
 def free_addresses(count: int) -> list[str]:

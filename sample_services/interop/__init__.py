@@ -1,0 +1,1 @@
+"""Interoperation: the payments in other languages, built, certified, and put into the order saga."""
