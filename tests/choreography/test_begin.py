@@ -144,13 +144,24 @@ async def test_a_handler_that_breaks_the_transaction_fails_its_own_call_alone(
     assert (await tester.begin(place, Order(1), saga_id="s"))[0].event == Placed(1)
 
 
-async def test_a_saga_that_was_compensated_begins_no_more(tester: EventTester, place: Place) -> None:
-    await tester.begin(place, Order(1), saga_id="tried")
-    for saga in ("tried", "never"):
-        await tester.deliver(Failed("NO"), saga_id=saga)
-        with pytest.raises(Rejected) as told:
-            await tester.begin(place, Order(1), saga_id=saga)
-        assert told.value.reason == "ALREADY_COMPENSATED"
+async def test_p10_a_saga_that_has_failed_since_did_begin_all_the_same(
+    tester: EventTester, place: Place
+) -> None:
+    await tester.begin(place, Order(1), saga_id="s")
+    await tester.deliver(Failed("NO"), saga_id="s")
+    begun, told = await tester.begin(place, Order(1), saga_id="s")
+    assert begun == Begun("s", Placed(1), repeated=True)
+    assert told.emitted == ()
+    with pytest.raises(Fault) as reused:
+        await tester.begin(place, Order(2), saga_id="s")
+    assert reused.value.reason == "KEY_REUSED"
+
+
+async def test_p5_a_saga_whose_failure_came_first_does_not_begin(tester: EventTester, place: Place) -> None:
+    await tester.deliver(Failed("NO"), saga_id="s")
+    with pytest.raises(Rejected) as told:
+        await tester.begin(place, Order(1), saga_id="s")
+    assert told.value.reason == "ALREADY_COMPENSATED"
 
 
 async def test_an_entry_that_returns_nothing_gives_nothing(orders: EventService) -> None:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf import any_pb2
 
+from amends import _payload
 from amends._choreography.problems import DeadError, DeferredError
 from amends._choreography.reacting import Reactor, keep
 from amends._choreography.reaction import Reaction
 from amends._choreography.step import Effects, Occasion, do, record_of, rejection_of
 from amends._choreography.work import Answer, Work
-from amends._fence import Deed, Ledger, Row
+from amends._fence import Deed, Ledger, Row, State
 from amends._fence.ledger import Key
 from amends._transactions import faults
 from amends.errors import Rejected, UsageError
@@ -48,14 +49,17 @@ def enter(
         return _told(problem, key)
     ledger.release()
     keep(ledger, effects, time.time())
-    if deed is Deed.REFUSE_LATE:
-        return Rejected("ALREADY_COMPENSATED", "the saga began before, and its entry was compensated")
     row = ledger.get(key)
     assert row is not None, "Invariant: an entry that has run has a row"
-    return _come_to(entry, saga_id, row, repeated=deed is Deed.REPEAT)
+    if row.state is State.TOMBSTONE:
+        return Rejected("ALREADY_COMPENSATED", "a failure of the saga came before it could begin")
+    if row.input_hash != _payload.digest(payload):
+        return faults.key_reused(*key)
+    return _come_to(entry, saga_id, row, repeated=deed is not Deed.RUN)
 
 
 def _come_to(entry: Reaction[Any, Any], saga_id: str, row: Row, *, repeated: bool) -> Begun | BaseException:
+    """What the call comes to; also where the saga has failed since and the entry is undone: it did begin."""
     rejection = rejection_of(row)
     if rejection is not None:
         return rejection
