@@ -8,7 +8,7 @@ from typing import Self
 import grpc
 from grpc.aio import ServicerContext
 
-from amends.errors import Fault, Rejected, StartError, UsageError
+from amends.errors import Fault, StartError, UsageError
 from sample_services.contract import Order
 from sample_services.orders.reactions import Orders
 from sample_services.protos.shop.v1 import orders_pb2
@@ -47,9 +47,6 @@ class Door:
         )
         try:
             await self._orders.service.begin(self._orders.place, order, saga_id=request.order_id)
-        except Rejected:
-            # The entry itself turns nothing down: the order was taken before, and has been cancelled since.
-            pass
         except UsageError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Fault as error:
