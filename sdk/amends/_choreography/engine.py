@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -143,15 +144,22 @@ class Engine:
             if isinstance(result, Exception):
                 _log.error("a task of the service had failed", exc_info=result)
         if self._relay is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.1, end - time.monotonic())):
-                    while await self._relay.publish_some():
-                        pass
+            await self._publish_the_rest(self._relay, end)
             await self._relay.close()
         await self._gatherer.close()
         if self._bus is not None:
             await self._bus.close()
         await self._fence.close()
+
+    async def _publish_the_rest(self, relay: Relay, end: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.1, end - time.monotonic())):
+                while await relay.publish_some():
+                    pass
+        except TimeoutError:
+            pass
+        except sqlite3.Error as error:
+            _log.warning("what is left in the outbox is published once the service starts again: %s", error)
 
     async def read(self, work: Callable[[Ledger], T]) -> T:
         """Applies work to the database while no transaction is open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -28,10 +29,11 @@ from amends._choreography.saga_id import saga_id_fault
 from amends._choreography.types import check_name
 from amends._definition import Kind, Retry
 from amends._fence import SqliteFence
+from amends._fence.opening import explained
 from amends._ids import ID_FORM, is_id
 from amends._tracing.setting import exporting
 from amends._transactions.retention import RETENTION_DEFAULT
-from amends.errors import HandlerError, StartError, UsageError
+from amends.errors import HandlerError, StartError, StoreError, UsageError
 from amends.v1 import choreography_pb2
 
 InputT = TypeVar("InputT")
@@ -229,6 +231,9 @@ class EventService:
         await self.open()
         try:
             await self._opened().join(self._bus, Membership(self.describe()), relays=self._relays)
+        except sqlite3.Error as error:
+            await self.stop(0.0)
+            raise StoreError(explained(self._path, error)) from error
         except BaseException:
             await self.stop(0.0)
             raise

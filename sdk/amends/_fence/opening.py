@@ -32,7 +32,7 @@ def open_connection(path: Path, schema: str) -> sqlite3.Connection:
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, cached_statements=CACHED_STATEMENTS
         )
     except sqlite3.Error as error:
-        raise StoreError(_explained(path, error)) from error
+        raise StoreError(explained(path, error)) from error
     try:
         _configure(connection, path)
         _make_fence(connection, path)
@@ -40,7 +40,7 @@ def open_connection(path: Path, schema: str) -> sqlite3.Connection:
         _wal.make_room(connection)
     except sqlite3.Error as error:
         connection.close()
-        raise StoreError(_explained(path, error)) from error
+        raise StoreError(explained(path, error)) from error
     except StoreError:
         connection.close()
         raise
@@ -86,7 +86,8 @@ def _make_tables(connection: sqlite3.Connection, path: Path, schema: str) -> Non
         raise StoreError("the participant's schema begins a transaction that it does not end")
 
 
-def _explained(path: Path, error: sqlite3.Error) -> str:
+def explained(path: Path, error: sqlite3.Error) -> str:
+    """Says in one line why a store cannot be used, and what to do."""
     name = getattr(error, "sqlite_errorname", "")
     advice = next((text for prefix, text in _ADVICE if name.startswith(prefix)), "look at the file")
     return f"the store {path} cannot be used: {error}; {advice}"
