@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from asyncio import TaskGroup
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -151,6 +152,9 @@ def _ward(stage: Stage, name: str, service: str, arguments: list[str], sign: str
     disk = stage.disk
     if disk is not None and stage.plan.on_small_disk in (service, BUS):
         return Ward(process, last_full=lambda: disk.last_full)
+    if [*stage.plan.workers.values(), *stage.plan.relays.values()].count(service) > 1:
+        # Another process of its store may have been stopped within a transaction.
+        return Ward(process, last_full=time.monotonic)
     return Ward(process)
 
 
