@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amends._bus.interface import BusUnavailableError, Settlement, Subscription, Verdict
+from amends._bus.interface import Settlement, Subscription, Verdict
 from amends._choreography import consuming, membership, retrying
 from amends._choreography.reacting import Disposition
 from amends._fence import Ledger, opening
@@ -102,41 +102,6 @@ async def test_events_that_wait_outlast_a_database_that_takes_nothing(
         other.execute("ROLLBACK")
     await stage.watch.until_told("s", "inventory.reserve succeeded")
     assert await stage.violations() == []
-
-
-async def test_a_bus_that_gives_no_consumer_yet_is_asked_again(
-    sqlite_stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consuming, "SUBSCRIBE_RETRY_S", 0.001)
-    stage = sqlite_stage
-    service = stage.services["inventory"] = stage.shop.make("inventory")
-    subscribe, refusals, given = service._bus.subscribe, [1, 2, 3], asyncio.Event()
-
-    async def subscribe_later(consumer: str, subjects: Collection[str]) -> Subscription:
-        if refusals:
-            refusals.pop()
-            raise BusUnavailableError("not yet")
-        subscription = await subscribe(consumer, subjects)
-        given.set()
-        return subscription
-
-    service._bus.subscribe = subscribe_later  # type: ignore[method-assign]
-    await service.start()
-    await given.wait()
-    await stage.publish(placed("s"))
-    await stage.watch.until_told("s", "inventory.reserve succeeded")
-    assert await stage.violations() == []
-
-
-async def test_a_service_that_never_got_a_consumer_can_be_stopped(sqlite_stage: Stage) -> None:
-    service = sqlite_stage.shop.make("inventory")
-
-    async def never(consumer: str, subjects: Collection[str]) -> Subscription:
-        raise BusUnavailableError("not yet")
-
-    service._bus.subscribe = never  # type: ignore[method-assign]
-    await service.start()
-    await service.stop()
 
 
 async def test_a_service_that_stops_tells_the_bus_all_it_has_to_tell(sqlite_stage: Stage) -> None:
