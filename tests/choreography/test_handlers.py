@@ -25,7 +25,7 @@ from amends.choreography import (
 )
 from amends.testing import EventTester
 from amends.v1 import choreography_pb2
-from tests.choreography.foreign import as_json
+from tests.choreography.foreign import as_json, with_headers
 
 
 @event("shop.v1.Placed")
@@ -487,6 +487,19 @@ async def test_events_of_a_saga_wait_for_one_that_is_tried_again_and_then_come_i
     assert (await tester.deliver(Failed(), saga_id="another")).disposition == "done"
     assert [await tester.retry() for _ in range(4)] == [["done"], ["done"], ["done"], []]
     assert stock() == ["Failed", "placed", "Failed", "Cancelled"]
+
+
+async def test_a_replay_for_another_service_is_done_with(service: EventService, opened: Open) -> None:
+    """That one could not deal with the event; this one has."""
+
+    @service.on(Placed, effect_free=True)
+    def reserve(placed: Placed, ctx: EventContext) -> None: ...
+
+    tester = await opened()
+    message = with_headers(as_json("s", "shop.v1.Placed", {}), {"ce-replayof": "bank/web/1"})
+    assert (await tester.deliver_message(message)).types == []
+    message = with_headers(as_json("s", "shop.v1.Placed", {}), {"ce-replayof": "inventory/web/1"})
+    assert (await tester.deliver_message(message)).types == ["amends.v1.StepEnded"]
 
 
 async def test_an_event_for_nobody_here_is_done_with(service: EventService, opened: Open) -> None:
