@@ -45,7 +45,10 @@ def pack(value: object) -> any_pb2.Any:
     if value is None:
         return any_pb2.Any()
     plain = _json.to_json(value)
-    return _packed(_struct_of(plain) if isinstance(plain, dict) else _value_of(plain))
+    try:
+        return _packed(_struct_of(plain) if isinstance(plain, dict) else _value_of(plain))
+    except UnicodeEncodeError as error:
+        raise PayloadError("a text holds half of a character, a lone surrogate: no Unicode") from error
 
 
 def digest(payload: any_pb2.Any) -> bytes:

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from contextlib import closing
 
-from amends._choreography.reacting import Disposition
+from amends._choreography.disposition import Disposition
 from tests.choreography.foreign import failed, placed
 from tests.choreography.shop import Wishes
 from tests.choreography.stage import Child, Stage

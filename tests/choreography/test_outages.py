@@ -12,7 +12,7 @@ import pytest
 
 from amends._bus.interface import Settlement, Subscription, Verdict
 from amends._choreography import consuming, membership, retrying
-from amends._choreography.reacting import Disposition
+from amends._choreography.disposition import Disposition
 from amends._fence import Ledger, opening
 from amends.choreography import EventContext, EventService, Retry
 from amends.errors import Fault, StartError

@@ -6,7 +6,7 @@ Commit comes before the acknowledgement, always: what is lost in between comes a
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -20,22 +20,21 @@ from amends._bus.interface import (
 )
 from amends._choreography import metrics, tracing
 from amends._choreography.cloudevent import reference_of, saga_id_of
-from amends._choreography.reacting import Disposition, Reactor
-from amends._choreography.work import PlainJob, SteppedJob
-from amends._transactions import faults
+from amends._choreography.disposition import Disposition
+from amends._choreography.reacting import Reactor
+from amends._choreography.work import SteppedJob
 from amends._transactions.gatherer import Gatherer
 from amends.errors import Fault
 
-IN_FLIGHT_MAX: Final = 512
-"""Events that this process may have at a time: two transactions, one being committed and one to follow."""
+TOGETHER_MAX: Final = 32
+"""Events that are dealt with in one transaction: enough to make its sync cheap for each, few enough that the
+next service has something to do meanwhile. As many more are fetched while they are."""
 
 KEEP_S: Final = 3.0
 """How often a bus is told that events are still being worked on: a third of the time it waits for that."""
 
 NAK_DELAY_S: Final = 1.0
 """How long to leave an event with the bus when the database takes nothing at all."""
-
-_log = logging.getLogger("amends.choreography")
 
 
 class Consumer:
@@ -65,6 +64,7 @@ class Consumer:
         self._in_thread = in_thread
         self._on_disposition = on_disposition
         self._in_flight: dict[int, Delivery] = {}
+        self._given_back: set[str] = set()
         self._settlements: list[Settlement] = []
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -86,18 +86,18 @@ class Consumer:
     async def run(self) -> None:
         """Consumes until `stop` is called, then returns when everything taken in is settled."""
         subscription = self._joined()
-        helpers = [
-            asyncio.create_task(self._settle_for_ever(subscription), name="amends settling"),
-            asyncio.create_task(self._keep_for_ever(subscription), name="amends keeping"),
-        ]
         try:
-            await self._fetch_until_stopped(subscription)
-            await self._until(lambda: not self._in_flight)
-            await self._settle(subscription)
+            async with asyncio.TaskGroup() as group:
+                helpers = [
+                    group.create_task(self._settle_for_ever(subscription), name="amends settling"),
+                    group.create_task(self._keep_for_ever(subscription), name="amends keeping"),
+                ]
+                await self._fetch_until_stopped(subscription)
+                await self._until(lambda: not self._in_flight)
+                await self._settle(subscription)
+                for helper in helpers:
+                    helper.cancel()
         finally:
-            for task in helpers:
-                task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
             await subscription.close()
 
     def stop(self) -> None:
@@ -112,9 +112,7 @@ class Consumer:
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             while not self._stopping.is_set():
-                await self._until(lambda: len(self._in_flight) < IN_FLIGHT_MAX or self._stopping.is_set())
-                room = IN_FLIGHT_MAX - len(self._in_flight)
-                fetch = asyncio.ensure_future(subscription.fetch(min(room, IN_FLIGHT_MAX // 2)))
+                fetch = asyncio.ensure_future(subscription.fetch(TOGETHER_MAX))
                 try:
                     await asyncio.wait([fetch, stopped], return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -122,46 +120,57 @@ class Consumer:
                     await asyncio.wait([fetch])
                 if fetch.cancelled():
                     return
-                self._take(fetch.result())
+                await self._until(lambda: not self._in_flight)
+                self._take(await self._in_turn(fetch.result(), subscription))
         finally:
             stopped.cancel()
 
-    def _take(self, deliveries: Sequence[Delivery]) -> None:
-        jobs = []
-        for delivery in deliveries:
-            self._in_flight[id(delivery)] = delivery
-            message = delivery.message
-            saga_id = saga_id_of(message.headers)
-            context, span = tracing.begin_processing(
-                message.subject, self._reactor.service, saga_id, message.headers.get("traceparent", "")
-            )
-            job = SteppedJob(
-                partial(self._reactor.receive, message=message),
-                partial(self._answered, delivery, span),
-                {"service": self._reactor.service, "saga_id": saga_id, "event": reference_of(message)},
-                context,
-            )
-            jobs.append(job)
-        self._gatherer.submit(jobs, in_thread=self._in_thread)
+    async def _in_turn(self, deliveries: Sequence[Delivery], subscription: Subscription) -> list[Delivery]:
+        """Gives those back too that came behind one which the database did not take.
 
-    def _answered(self, delivery: Delivery, span: Any, answer: Disposition | Fault) -> None:
-        if faults.is_transaction_lost(answer):
-            # Nothing of it is stored, not even that it came; what broke once would break every time.
-            job = PlainJob(
-                partial(self._reactor.put_aside, message=delivery.message),
-                partial(self._answered, delivery, span),
-                {"service": self._reactor.service},
-            )
-            self._gatherer.submit([job], in_thread=True)
-            return
+        A bus holds back what comes after an event that was given back, once it has been told; what it had
+        handed out by then would overtake it.
+        """
+        behind = [delivery for delivery in deliveries if delivery.message.key in self._given_back]
+        for delivery in behind:
+            self._settle_later(delivery, None)
+        if self._given_back:
+            await self._settle(subscription)
+            self._given_back.clear()
+        return [delivery for delivery in deliveries if delivery not in behind]
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
+        self._in_flight.update((id(delivery), delivery) for delivery in deliveries)
+        self._gatherer.submit(map(self._job, deliveries), in_thread=self._in_thread)
+
+    def _job(self, delivery: Delivery) -> SteppedJob:
+        message = delivery.message
+        service, saga_id = self._reactor.service, saga_id_of(message.headers)
+        context, span = tracing.begin_processing(
+            message.subject, service, saga_id, message.headers.get("traceparent", "")
+        )
+        return SteppedJob(
+            partial(self._reactor.receive, message=message),
+            partial(self._answered, delivery, span, time.monotonic()),
+            {"service": service, "saga_id": saga_id, "event": reference_of(message)},
+            context,
+            give_up=partial(self._reactor.put_aside, message=message),
+        )
+
+    def _answered(self, delivery: Delivery, span: Any, began: float, answer: Disposition | Fault) -> None:
         del self._in_flight[id(delivery)]
         disposition = answer if isinstance(answer, Disposition) else None
-        tracing.end_processing(span, "unknown" if disposition is None else disposition.value)
-        metrics.consumed(self._reactor.service, disposition)
-        self._settlements.append(_settlement(delivery, disposition))
-        self._changed.set()
+        tracing.end_processing(span, disposition)
+        metrics.consumed(self._reactor.service, disposition, time.monotonic() - began)
+        self._settle_later(delivery, disposition)
         if disposition is not None:
             self._on_disposition(disposition)
+
+    def _settle_later(self, delivery: Delivery, disposition: Disposition | None) -> None:
+        if disposition is None:
+            self._given_back.add(delivery.message.key)
+        self._settlements.append(_settlement(delivery, disposition))
+        self._changed.set()
 
     async def _settle(self, subscription: Subscription) -> None:
         # Who comes second has to wait for the first, and not only for what is left: it is about to end.

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -15,11 +15,12 @@ from typing import Any, Final, TypeVar
 from google.protobuf import any_pb2
 
 from amends._bus.interface import Bus, Message
-from amends._choreography import queries
+from amends._choreography import metrics, outbox, queries
 from amends._choreography.consuming import Consumer
+from amends._choreography.disposition import Disposition
 from amends._choreography.entering import Begun, enter
 from amends._choreography.membership import Membership
-from amends._choreography.reacting import Disposition, Reactor, connection_of
+from amends._choreography.reacting import Reactor, connection_of
 from amends._choreography.reaction import Reaction
 from amends._choreography.relay import Relay
 from amends._choreography.retrying import Retrier
@@ -36,6 +37,9 @@ T = TypeVar("T")
 RETENTION_MARGIN_S: Final = 7 * 24 * 3600.0
 """How much longer inbox and fence have to remember than the bus keeps events: the days in which a saga may go
 on, and a dead letter may be replayed."""
+
+OBSERVE_S: Final = 5.0
+"""How often to tell how much waits: as often as meters are read."""
 
 _log = logging.getLogger("amends.choreography")
 
@@ -98,7 +102,8 @@ class Engine:
         self._start(membership.run(bus), "membership")
         self._start(self._retrier.run(), "retrier")
         self._start(sweep_for_ever(self._gatherer, self._retention), "sweeper")
-        self._consuming = asyncio.create_task(self._consumer.run(), name="amends consumer")
+        self._start(self._observe_for_ever(), "observer")
+        self._consuming = self._start(self._consume(self._consumer, membership), "consumer")
 
     async def begin(self, entry: Reaction[Any, Any], payload: any_pb2.Any, saga_id: str | None) -> Begun:
         """Begins a saga. Raises what the entry raises."""
@@ -128,28 +133,28 @@ class Engine:
 
     async def ended(self) -> None:
         """Waits until something ends that should not, and raises why; or until `close`."""
-        tasks = [task for task in (*self._tasks, self._consuming) if task is not None]
         broken = asyncio.ensure_future(self._gatherer.ended())
-        done, _ = await asyncio.wait([*tasks, broken], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([*self._tasks, broken], return_when=asyncio.FIRST_COMPLETED)
+        broken.cancel()
         for task in done:
             await task
 
     async def close(self, grace: float) -> None:
         """Finishes what was taken in, for at most `grace` seconds; what is not finished comes again."""
         end = time.monotonic() + grace
-        await self._stop_consuming(grace)
-        for task in self._tasks:
-            task.cancel()
-        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                _log.error("a task of the service had failed", exc_info=result)
-        if self._relay is not None:
-            await self._publish_the_rest(self._relay, end)
-            await self._relay.close()
-        await self._gatherer.close()
-        if self._bus is not None:
-            await self._bus.close()
-        await self._fence.close()
+        async with AsyncExitStack() as closing:  # each part in any case, the last opened first
+            closing.push_async_callback(self._fence.close)
+            if self._bus is not None:
+                closing.push_async_callback(self._bus.close)
+            closing.push_async_callback(self._gatherer.close)
+            if self._relay is not None:
+                closing.push_async_callback(self._relay.close)
+            await self._stop_consuming(grace)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._relay is not None:
+                await self._publish_the_rest(self._relay, end)
 
     async def _publish_the_rest(self, relay: Relay, end: float) -> None:
         try:
@@ -173,22 +178,49 @@ class Engine:
         if self._consumer is None or self._consuming is None:
             return
         self._consumer.stop()
-        done, _ = await asyncio.wait([self._consuming], timeout=grace)
-        if not done:
-            self._consuming.cancel()
-        with suppress(asyncio.CancelledError):
-            try:
-                await self._consuming
-            except Exception:
-                _log.exception("the consumer had failed")
+        await asyncio.wait([self._consuming], timeout=grace)
 
     async def _publish(self, consumer: Consumer, relay: Relay) -> None:
         # What others answer is for this service too, so it has to be known before anything leaves.
         await consumer.until_named()
         await relay.run()
 
-    def _start(self, work: Any, name: str) -> None:
-        self._tasks.append(asyncio.create_task(work, name=f"amends {name}"))
+    async def _consume(self, consumer: Consumer, membership: Membership) -> None:
+        # Another database may have the name: what it is to get must not be taken before that is known.
+        await membership.until_claimed()
+        await consumer.run()
+
+    async def _observe_for_ever(self) -> None:
+        """Tells from time to time how much waits."""
+        while True:
+            with suppress(sqlite3.Error):
+                metrics.waiting(
+                    self._reactor.service, *await self._gatherer.between_batches(self._waiting), time.time()
+                )
+            await asyncio.sleep(OBSERVE_S)
+
+    def _waiting(self, ledger: Ledger) -> tuple[outbox.Backlog, dict[str, int]]:
+        db = connection_of(ledger)
+        return outbox.backlog(db), self._reactor.inbox.census(db)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"amends {name}")
+        task.add_done_callback(self._watch)
+        self._tasks.append(task)
+        return task
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        """Has nothing more taken in once a task has failed: without it the service is not what it claims."""
+        if task.cancelled() or task.exception() is None:
+            return
+        _log.critical(
+            "%s has failed, and the service takes no more events",
+            task.get_name(),
+            exc_info=task.exception(),
+            extra={"service": self._reactor.service},
+        )
+        if self._consumer is not None:
+            self._consumer.stop()
 
     def _dealt_with(self, disposition: Disposition) -> None:
         if disposition in (Disposition.DONE, Disposition.DEAD):

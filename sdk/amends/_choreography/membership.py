@@ -29,6 +29,7 @@ class Membership:
     def __init__(self, description: choreography_pb2.ServiceDescription) -> None:
         self._description = description
         self._owner = ""
+        self._claimed = asyncio.Event()
         self._announced = False
         self._reported = False
 
@@ -41,6 +42,10 @@ class Membership:
         self._owner = owner
         with suppress(BusUnavailableError):  # the bus has said so itself
             await self._renew(bus)
+
+    async def until_claimed(self) -> None:
+        """Waits until the bus knows the name as this database's."""
+        await self._claimed.wait()
 
     async def run(self, bus: Bus) -> None:
         """Keeps the name until cancelled. Raises BusError if another database has taken it."""
@@ -55,6 +60,7 @@ class Membership:
     async def _renew(self, bus: Bus) -> None:
         name = self._description.service
         await bus.claim(name, self._owner, CLAIM_S)
+        self._claimed.set()
         if not self._announced:
             self._description.time.GetCurrentTime()
             await bus.announce(name, self._description.SerializeToString())
@@ -64,8 +70,9 @@ class Membership:
         """Says what is wrong with the graph, once the others had the time to start too."""
         if self._reported or not self._announced:
             return
+        services = _described(await bus.announced())
         self._reported = True
-        for fault in faults_of(_described(await bus.announced()), of=self._description.service):
+        for fault in faults_of(services, of=self._description.service):
             _log.warning("%s", fault, extra={"service": self._description.service})
 
 

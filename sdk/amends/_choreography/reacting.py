@@ -7,13 +7,14 @@ saga wait behind it; all other sagas go on.
 
 from __future__ import annotations
 
-import enum
 import logging
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from amends._bus.interface import Message
 from amends._choreography import outbox
@@ -25,36 +26,25 @@ from amends._choreography.cloudevent import (
     replay_of,
     saga_id_of,
 )
-from amends._choreography.emission import Emission
+from amends._choreography.disposition import Disposition
+from amends._choreography.emission import Emission, EventRefusedError
 from amends._choreography.inbox import Due, Inbox
 from amends._choreography.problems import LETTER_ROOM, DeadError, DeferredError, dead_letter
 from amends._choreography.reaction import Compensation, Reaction
+from amends._choreography.remedies import Remedy, remedy_in
 from amends._choreography.saga_id import saga_id_fault
 from amends._choreography.step import Effects, Occasion, do, undo
 from amends._choreography.types import family_of
 from amends._choreography.work import Answer, Work
 from amends._fence import Ledger
+from amends.v1 import choreography_pb2
 
-Steps: TypeAlias = Generator[Work, Answer, "Disposition"]
+Steps: TypeAlias = Generator[Work, Answer, Disposition]
 
 TRANSACTION_BROKEN: Final = "a handler broke the transaction"
 """What is said of an event whose handler ended what others were part of, or left it unfit to be committed."""
 
 _log = logging.getLogger("amends.choreography")
-
-
-class Disposition(enum.StrEnum):
-    """What has become of an event, durably."""
-
-    DONE = "done"
-    DUPLICATE = "duplicate"
-    """It has come before."""
-    WAITING = "waiting"
-    """It failed, and is tried again."""
-    PARKED = "parked"
-    """It waits for an earlier one of its saga."""
-    DEAD = "dead"
-    """It needs help; a dead letter says so."""
 
 
 class _Targets(NamedTuple):
@@ -98,6 +88,8 @@ class Reactor:
         number = self.inbox.receive(db, reference_of(message), saga_id, now)
         if number is None:
             return Disposition.DUPLICATE
+        if (remedy := remedy_in(message)) is not None:
+            return self._take(db, remedy, saga_id, now)
         if self.inbox.is_blocked(db, number, saga_id) and not self._repeated_by(message):
             self.inbox.park(db, number, message, now)
             return Disposition.PARKED
@@ -121,7 +113,7 @@ class Reactor:
         number = self.inbox.receive(db, reference_of(message), saga_id_of(message.headers), time.time())
         if number is None:
             return Disposition.DUPLICATE
-        return self._put_aside(db, number, message, 0, DeferredError(TRANSACTION_BROKEN))
+        return self._put_aside(db, number, message, 0, self._broken_by(message))
 
     def put_aside_again(self, ledger: Ledger, due: Due) -> Disposition:
         """Keeps one that broke it when it was tried again."""
@@ -129,7 +121,7 @@ class Reactor:
         waiting = self.inbox.waiting(db, due)
         if waiting is None:
             return Disposition.DUPLICATE
-        problem = DeferredError(TRANSACTION_BROKEN)
+        problem = self._broken_by(waiting.message)
         return self._put_aside(db, due.number, waiting.message, waiting.attempts, problem)
 
     def emission(self, saga_id: str, step: str, cause: str) -> Emission:
@@ -155,12 +147,12 @@ class Reactor:
 
     def _read(self, message: Message) -> CloudEvent | None:
         """Reads an event; None for one that is not meant for this service. Raises DeadError."""
+        if replay_of(message.headers) and not self._repeated_by(message):
+            return None
         try:
             event = read_message(message)
         except MalformedEventError as error:
             raise DeadError("UNDECODABLE", str(error)) from error
-        if event.replay_of and not event.replay_of.startswith(f"{self.service}/"):
-            return None
         if event.type not in self._targets:
             self._check_version(event)
             return None
@@ -185,7 +177,28 @@ class Reactor:
         """Says that a dead event waits no more: its replay was dealt with, or waits in its place."""
         repeated = self._repeated_by(message)
         if repeated:
-            self.inbox.finish_replayed(db, repeated, saga_id_of(message.headers), now)
+            self.inbox.finish_dead(db, repeated, now)
+
+    def _take(self, db: sqlite3.Connection, remedy: Remedy, saga_id: str, now: float) -> Disposition:
+        """Does with a dead event what an operator has decided, if it is one of this service."""
+        if remedy.consumer != self.service:
+            return Disposition.DONE
+        event_id = remedy.event_id
+        fields = {"service": self.service, "saga_id": saga_id, "event": event_id}
+        if isinstance(remedy, choreography_pb2.DeadLetterReplayed):
+            if self.inbox.resume_dead(db, event_id, now):
+                return Disposition.WAITING
+        elif self.inbox.finish_dead(db, event_id, now, error=f"discarded: {remedy.reason}"):
+            _log.warning("a dead event is discarded: %s", remedy.reason, extra=fields)
+            return Disposition.DONE
+        _log.warning("an operator names an event that is not dead here: %s", event_id, extra=fields)
+        return Disposition.DONE
+
+    def _broken_by(self, message: Message) -> DeferredError:
+        """What is said of an event that broke its transaction; names the step if only one can have."""
+        targets = self._targets.get(unquote(message.headers.get("ce-type", "")), _Targets((), ()))
+        steps = {each.name for each in (*targets.done, *(each for each, _ in targets.undone))}
+        return DeferredError(TRANSACTION_BROKEN, steps.pop() if len(steps) == 1 else "")
 
     def _react(
         self, ledger: Ledger, event: CloudEvent, attempt: int, effects: Effects
@@ -223,10 +236,20 @@ class Reactor:
         _log.error("an event is dead: %s", problem, exc_info=problem.__cause__, extra=fields)
         self.inbox.bury(db, number, message, attempts, str(problem), now)
         self._finish_repeated(db, message, now)
-        letter = dead_letter(self.service, message, problem, attempts, now, self._max_bytes())
-        emission = replace(self.emission(saga_id, letter.step, reference), max_bytes=self._max_bytes())
-        outbox.enqueue(db, [emission.system_message(letter)], now)
+        letter = dead_letter(self.service, message, problem, attempts, now)
+        outbox.enqueue(db, [self._telling(letter, saga_id)], now)
         return Disposition.DEAD
+
+    def _telling(self, letter: choreography_pb2.DeadLetter, saga_id: str) -> Message:
+        """The message that a letter is sent in; without the event, where that leaves no room for it."""
+        emission = self.emission(saga_id, letter.step, letter.event_id)
+        try:
+            return replace(emission, max_bytes=self._max_bytes()).system_message(letter)
+        except EventRefusedError:
+            letter.ClearField("headers")
+            letter.ClearField("data")
+            # What is left is bounded piece by piece, and has to be told in any case.
+            return replace(emission, max_bytes=sys.maxsize).system_message(letter)
 
 
 def keep(ledger: Ledger, effects: Effects, now: float) -> None:

@@ -14,11 +14,11 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol, TypeVar
 
-from amends._bus.interface import Bus, BusUnavailableError, Receipt
+from amends._bus.interface import Bus, BusUnavailableError, MessageRefusedError, Receipt
 from amends._choreography import leases, metrics, outbox, tracing
 from amends._choreography.outbox import Unsent
 from amends._choreography.reacting import connection_of
@@ -26,8 +26,8 @@ from amends._fence import Ledger
 
 T = TypeVar("T")
 
-BATCH_MAX: Final = 500
-"""Events published together: enough to make a sync cheap for each, few enough to take milliseconds."""
+BATCH_MAX: Final = 64
+"""Events published together: enough to make a sync cheap for each, few enough that others have them soon."""
 
 POLL_S: Final = 0.05
 """How often to look, at least: being woken gives latency, this is the guarantee. What another process of the
@@ -96,18 +96,20 @@ class Relay:
         headers = [row.message.headers.get("traceparent", "") for row in rows]
         with tracing.published(self._bus.url, headers):
             answers = await self._bus.publish([row.message for row in rows])
-        sent = [
-            (row, answer) for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Receipt)
+        pairs = list(zip(rows, answers, strict=True))
+        sent = [(row, answer) for row, answer in pairs if isinstance(answer, Receipt)]
+        refused: list[tuple[Unsent, Any]] = [
+            (row, answer) for row, answer in pairs if isinstance(answer, MessageRefusedError)
         ]
-        refused = [
-            (row, answer)
-            for row, answer in zip(rows, answers, strict=True)
-            if isinstance(answer, Exception) and not isinstance(answer, BusUnavailableError)
-        ]
+        if sent:
+            # The bus is there: one that it did not answer must not hold up the next batch as well.
+            refused += _firsts(
+                (row, answer) for row, answer in pairs if isinstance(answer, BusUnavailableError)
+            )
         self._tell(len(rows), len(sent) + len(refused), answers)
         if sent or refused:
             await self._between(lambda ledger: self._mark(ledger, sent, refused))
-        metrics.published(len(sent))
+        metrics.sent(self._bus.url, len(sent))
         return bool(sent)
 
     async def close(self) -> None:
@@ -141,14 +143,14 @@ class Relay:
 
     def _mark_refused(self, db: sqlite3.Connection, row: Unsent, error: Exception, now: float) -> None:
         attempts = row.attempts + 1
-        dead = attempts >= REFUSALS_MAX
-        wait = min(REFUSAL_BACKOFF_MAX_S, 0.1 * 2**attempts)
+        dead = attempts >= REFUSALS_MAX and isinstance(error, MessageRefusedError)
+        wait = min(REFUSAL_BACKOFF_MAX_S, 0.1 * 2 ** min(attempts, 10))
         outbox.mark_refused(db, row.number, str(error), not_before=now + wait, dead_at=now if dead else None)
         fields = {"saga_id": row.message.key, "event": row.message.id}
         if dead:
             _log.error("the bus refuses an event, and later ones of its saga wait: %s", error, extra=fields)
         else:
-            _log.warning("the bus refuses an event, next try in %.3g s: %s", wait, error, extra=fields)
+            _log.warning("the bus has not taken an event, next try in %.3g s: %s", wait, error, extra=fields)
 
     def _give_up(self, ledger: Ledger) -> None:
         with _lightly(ledger):
@@ -180,6 +182,14 @@ def _lightly(ledger: Ledger) -> Iterator[None]:
         raise
     finally:
         db.execute("PRAGMA synchronous = FULL")
+
+
+def _firsts(unanswered: Iterable[tuple[Unsent, Any]]) -> list[tuple[Unsent, Any]]:
+    """Of each saga the first: those behind it wait for it anyhow."""
+    found: dict[str, tuple[Unsent, Any]] = {}
+    for row, error in unanswered:
+        found.setdefault(row.message.key, (row, error))
+    return list(found.values())
 
 
 def _partition(row: Unsent) -> int:

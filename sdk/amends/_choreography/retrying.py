@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from opentelemetry.trace import Span
 
-from amends._choreography import tracing
+from amends._choreography import metrics, tracing
+from amends._choreography.disposition import Disposition
 from amends._choreography.inbox import Due
-from amends._choreography.reacting import Disposition, Reactor, connection_of
-from amends._choreography.work import PlainJob, SteppedJob
+from amends._choreography.reacting import Reactor, connection_of
+from amends._choreography.work import SteppedJob
 from amends._definition import Retry
 from amends._fence import Ledger
-from amends._transactions import faults
 from amends._transactions.gatherer import Gatherer, resolver
 
 DUE_MAX: Final = 100
@@ -105,32 +105,22 @@ class Retrier:
                 each.subject, self._reactor.service, each.saga_id, each.traceparent
             )
             waiter.add_done_callback(partial(_ended, span))
-            jobs.append(SteppedJob(steps, resolver(waiter), fields, context))
+            give_up = partial(self._reactor.put_aside_again, due=each)
+            jobs.append(SteppedJob(steps, resolver(waiter), fields, context, give_up=give_up))
             waiters.append(waiter)
         self._gatherer.submit(jobs, in_thread=self._in_thread)
-        answers = await asyncio.gather(*waiters)
-        broken = [
-            each for each, answer in zip(due, answers, strict=True) if faults.is_transaction_lost(answer)
-        ]
-        answers += await asyncio.gather(*map(self._put_aside_again, broken))
-        dispositions = [each for each in answers if isinstance(each, Disposition)]
+        began = time.monotonic()
+        dispositions = [each for each in await asyncio.gather(*waiters) if isinstance(each, Disposition)]
         for disposition in dispositions:
+            metrics.consumed(self._reactor.service, disposition, time.monotonic() - began)
             self._on_disposition(disposition)
         return dispositions
-
-    async def _put_aside_again(self, due: Due) -> Any:
-        """Counts a failure that left nothing behind, not even that it was one."""
-        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        work = partial(self._reactor.put_aside_again, due=due)
-        self._gatherer.submit(
-            [PlainJob(work, resolver(waiter), {"service": self._reactor.service})], in_thread=True
-        )
-        return await waiter
 
 
 def _ended(span: Span | None, waiter: asyncio.Future[Any]) -> None:
     if not waiter.cancelled():
-        tracing.end_processing(span, str(waiter.result()))
+        answer = waiter.result()
+        tracing.end_processing(span, answer if isinstance(answer, Disposition) else None)
 
 
 def backoff_of(

@@ -72,8 +72,7 @@ def do(
     if isinstance(answer, Raised):
         ledger.undo()
         rejected = _rejected(answer.error, reaction.name)
-        response = participant_pb2.TryResponse(rejected=_rejection(rejected))
-        effects.rows[key] = Row(State.REJECTED, reaction.name, digest, response.SerializeToString())
+        effects.rows[key] = Row(State.REJECTED, reaction.name, digest, _rejection(rejected, reaction.name))
         effects.messages += _failure(rejected, reaction, occasion, emission)
         return deed
     ledger.release()
@@ -164,7 +163,7 @@ def _concluded(deeds: Deeds, answer: Answer) -> Answer:
         return answer
     try:
         deeds.returned(answer.value)
-    except UsageError as error:
+    except Exception as error:  # of whatever kind: it is the handler's doing, and nobody else's
         return Raised(error)
     return answer
 
@@ -175,10 +174,14 @@ def _rejected(error: BaseException, step: str) -> Rejected:
     return error
 
 
-def _rejection(rejected: Rejected) -> participant_pb2.Rejected:
-    return participant_pb2.Rejected(
-        reason=rejected.reason, message=rejected.message, metadata=rejected.metadata
-    )
+def _rejection(rejected: Rejected, step: str) -> bytes:
+    try:
+        told = participant_pb2.Rejected(
+            reason=rejected.reason, message=rejected.message, metadata=rejected.metadata
+        )
+    except UnicodeEncodeError as error:
+        raise DeadError("EVENT_REFUSED", "the rejection holds a text that is no Unicode", step) from error
+    return participant_pb2.TryResponse(rejected=told).SerializeToString()
 
 
 def _failure(

@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context as TraceContext
 from opentelemetry.trace import Link, SpanKind
 
+from amends._choreography.disposition import Disposition
 from amends._participant.tracing import configured
 from amends._tracing.traceparent import format_traceparent, parent_context, parse_traceparent
 
@@ -26,7 +27,7 @@ def created(name: str, saga_id: str, step: str) -> Iterator[str]:
     if not configured():
         yield ""
         return
-    attributes = {**_of_saga(saga_id, step), "messaging.operation.type": "create"}
+    attributes = {**_of_saga(saga_id, step), **_operation("create", name)}
     with _TRACER.start_as_current_span(
         f"create {name}", kind=SpanKind.PRODUCER, attributes=attributes
     ) as span:
@@ -66,18 +67,29 @@ def begin_processing(
         links=[Link(created)] if created is not None else [],
         attributes={
             **_of_saga(saga_id, ""),
-            "messaging.operation.type": "process",
+            **_operation("process", name),
             "messaging.consumer.group.name": service,
         },
     )
     return trace.set_span_in_context(span, parent), span
 
 
-def end_processing(span: trace.Span | None, outcome: str) -> None:
-    """Ends it, and says what came of the event."""
-    if span is not None:
-        span.set_attribute("saga.outcome", outcome)
-        span.end()
+def end_processing(span: trace.Span | None, disposition: Disposition | None) -> None:
+    """Ends it, and says what became of the event; None where the database took nothing."""
+    if span is None:
+        return
+    span.set_attribute("amends.disposition", "given back" if disposition is None else disposition.value)
+    if disposition is Disposition.DEAD:
+        span.set_status(trace.StatusCode.ERROR, "a dead letter says why")
+    span.end()
+
+
+def _operation(what: str, event: str) -> dict[str, str]:
+    return {
+        "messaging.operation.type": what,
+        "messaging.operation.name": what,
+        "messaging.destination.name": event,
+    }
 
 
 def _of_saga(saga_id: str, step: str) -> dict[str, str]:

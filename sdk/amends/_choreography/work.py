@@ -49,7 +49,7 @@ Steps: TypeAlias = Generator[Work, Answer, Any]
 class SteppedJob:
     """A job in a shared transaction, made of what a generator does between handlers."""
 
-    __slots__ = ("_fields", "_steps", "_trace", "answer", "is_part", "on_answer")
+    __slots__ = ("_fields", "_give_up", "_steps", "_trace", "answer", "is_part", "on_answer")
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class SteppedJob:
         fields: dict[str, object],
         trace: TraceContext | None,
         *,
+        give_up: Callable[[Ledger], Any] = lambda _ledger: faults.transaction_lost(),
         is_part: bool = True,
     ) -> None:
         """Makes a job.
@@ -65,12 +66,14 @@ class SteppedJob:
         Args:
             steps: what is done; given the ledger.
             on_answer: called with what it returns.
+            give_up: what is done instead where that broke the transaction; what it returns is the answer.
             fields: the saga's context for a log record.
             trace: the trace context that handlers run in; None where nothing is traced.
             is_part: whether it is let in although there is no room: what it works on was bounded before.
         """
         self.is_part = is_part
         self._steps = steps
+        self._give_up = give_up
         self._fields = fields
         self._trace = trace
         self.on_answer = on_answer
@@ -107,36 +110,9 @@ class SteppedJob:
 
         return await fence.run(run)
 
-    def log_fields(self) -> dict[str, object]:
-        """The saga's context for a log record. Never the payload."""
-        return self._fields
-
-
-class PlainJob:
-    """A job in a shared transaction that runs no handler."""
-
-    __slots__ = ("_fields", "_work", "answer", "on_answer")
-
-    is_part = True
-
-    def __init__(
-        self,
-        work: Callable[[Ledger], Any],
-        on_answer: Callable[[Any], None],
-        fields: dict[str, object],
-    ) -> None:
-        self._work = work
-        self._fields = fields
-        self.on_answer = on_answer
-        self.answer: Any = None
-
-    def perform(self, ledger: Ledger) -> Any:
-        """Does it."""
-        return self._work(ledger)
-
-    async def perform_async(self, fence: Fence) -> Any:
-        """Does it from the event loop."""
-        return await fence.run(self._work)
+    def give_up(self, ledger: Ledger) -> Any:
+        """Writes down that it broke the transaction."""
+        return self._give_up(ledger)
 
     def log_fields(self) -> dict[str, object]:
         """The saga's context for a log record. Never the payload."""

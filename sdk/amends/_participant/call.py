@@ -69,6 +69,10 @@ class Call:
         """What would have to run; None for a Compensate of an action that has no compensation."""
         return self.action.handler if self.forward else self.action.compensation
 
+    def give_up(self, ledger: Ledger) -> Fault:
+        """Nothing is left to do: the caller is told, and asks again."""
+        return faults.transaction_lost()
+
     def log_fields(self) -> dict[str, object]:
         """The saga's context for a log record. Never the payload."""
         return {

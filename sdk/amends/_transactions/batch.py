@@ -1,8 +1,9 @@
 """Does jobs that came together in one transaction, with a savepoint each and one commit for all.
 
 If the transaction breaks, nothing of the batch is stored. Where the disk or another process is to blame, all
-of its jobs are told so. Where a handler is (one that makes SQLite roll back, or leaves a deferred
-constraint violated), every job is done again in a transaction of its own, so that only the culprit fails.
+of its jobs are told so. Where one of them is (a handler that makes SQLite roll back, or leaves a deferred
+constraint violated, or anything that nobody foresaw), every job is done again in a transaction of its own, so
+that only the culprit fails; and it is given up before the next one is done.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import logging
 import sqlite3
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from amends._fence import Fence, Ledger
-from amends._fence.ledger import TransactionLostError
 from amends._transactions import faults
 from amends._transactions.job import Job
 from amends.errors import Fault
@@ -22,23 +23,21 @@ from amends.errors import Fault
 ASYNC_BATCH_SECONDS: Final = 0.05
 """After how long a transaction starts no further async handler, so that plain ones get their turn."""
 
-_HANDLERS_DOING = (TransactionLostError, sqlite3.IntegrityError)
-
-_log = logging.getLogger("amends.participant")
+_log = logging.getLogger("amends.transactions")
 
 
 def run_plain(ledger: Ledger, jobs: Sequence[Job]) -> None:
     """Does jobs whose handlers are plain, in the connection's thread."""
     try:
         _run_plain_together(ledger, jobs)
-    except _HANDLERS_DOING as error:
-        if len(jobs) == 1:
-            jobs[0].answer = _blamed(jobs[0], error)
-            return
-        for job in jobs:
-            run_plain(ledger, [job])
-    except sqlite3.Error as error:
-        _fail_all(jobs, error)
+    except Exception as error:
+        if _blames_store(error):
+            _fail_all(jobs, error)
+        elif len(jobs) == 1:
+            jobs[0].answer = _given_up(ledger, jobs[0], error)
+        else:
+            for job in jobs:
+                run_plain(ledger, [job])
 
 
 def _run_plain_together(ledger: Ledger, jobs: Sequence[Job]) -> None:
@@ -59,15 +58,15 @@ async def run_async(fence: Fence, jobs: Sequence[Job]) -> int:
     """Does jobs whose handlers are coroutines, one after another; returns how many came to their turn."""
     try:
         return await _run_async_together(fence, jobs)
-    except _HANDLERS_DOING as error:
+    except Exception as error:
+        if _blames_store(error):
+            _fail_all(jobs, error)
+            return len(jobs)
         if len(jobs) == 1:
-            jobs[0].answer = _blamed(jobs[0], error)
+            jobs[0].answer = await fence.run(partial(_given_up, job=jobs[0], error=error))
             return 1
         # Which of them is to blame shows when each is alone; the others of the batch come later.
         return await run_async(fence, jobs[:1])
-    except sqlite3.Error as error:
-        _fail_all(jobs, error)
-        return len(jobs)
 
 
 async def _run_async_together(fence: Fence, jobs: Sequence[Job]) -> int:
@@ -94,16 +93,29 @@ async def _perform_async(fence: Fence, job: Job) -> Any:
         return fault
 
 
-def _blamed(job: Job, error: Exception) -> Fault:
+def _blames_store(error: Exception) -> bool:
+    """Tells whether the disk or another process is to blame, and not one of the jobs."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
+def _given_up(ledger: Ledger, job: Job, error: Exception) -> Any:
     _log.error(
         "the handler ended the transaction, or left it so that it cannot be committed",
         exc_info=error,
         extra=job.log_fields(),
     )
-    return faults.transaction_lost()
+    try:
+        ledger.begin()
+        answer = job.give_up(ledger)
+        ledger.commit()
+    except Exception:
+        ledger.rollback()
+        _log.exception("nor could that be written down", extra=job.log_fields())
+        return faults.internal()
+    return answer
 
 
-def _fail_all(jobs: Sequence[Job], error: sqlite3.Error) -> None:
+def _fail_all(jobs: Sequence[Job], error: Exception) -> None:
     _log.error("the store failed; %d jobs are to be repeated", len(jobs), exc_info=error)
     fault = faults.store_failed(error)
     for job in jobs:

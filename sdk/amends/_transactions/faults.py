@@ -93,11 +93,6 @@ def transaction_lost() -> Fault:
     )
 
 
-def is_transaction_lost(answer: object) -> bool:
-    """Tells whether that is what a job came to."""
-    return isinstance(answer, Fault) and answer.reason == _TRANSACTION_LOST
-
-
 def internal() -> Fault:
     """Something failed that should not have."""
     return Fault(grpc.StatusCode.INTERNAL, "INTERNAL", "the participant failed; its log tells how")
@@ -128,7 +123,7 @@ def stopping() -> Fault:
     return Fault(grpc.StatusCode.UNAVAILABLE, "STOPPING", "the participant is shutting down")
 
 
-def store_failed(error: sqlite3.Error) -> Fault:
+def store_failed(error: Exception) -> Fault:
     """The database could not be read or written; nothing of the call is stored."""
     if getattr(error, "sqlite_errorname", "").startswith("SQLITE_FULL"):
         return Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL", "the participant's disk is full")

@@ -27,5 +27,9 @@ class Job(Protocol):
     async def perform_async(self, fence: Fence) -> Any:
         """Does it where it has to wait. Raises like `perform`."""
 
+    def give_up(self, ledger: Ledger) -> Any:
+        """Does what is left to do, in a transaction of its own, for a job that broke the one it was done in;
+        returns the answer."""
+
     def log_fields(self) -> dict[str, object]:
         """The saga's context for a log record. Never the payload."""

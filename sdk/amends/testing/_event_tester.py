@@ -10,10 +10,11 @@ from typing import Any, Self, TypeVar
 from amends._bus.interface import Message
 from amends._choreography import outbox
 from amends._choreography.cloudevent import CloudEvent, read_message
+from amends._choreography.disposition import Disposition
 from amends._choreography.emission import new_event_id
 from amends._choreography.engine import Engine
 from amends._choreography.entering import Begun
-from amends._choreography.reacting import Disposition, connection_of
+from amends._choreography.reacting import connection_of
 from amends._choreography.reaction import Reaction
 from amends._choreography.service import EventService
 from amends._choreography.types import name_of, name_of_value
