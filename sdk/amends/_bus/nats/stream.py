@@ -16,7 +16,10 @@ _log = logging.getLogger("amends.bus")
 RETENTION_S: Final = 7 * 24 * 3600.0
 """How long an event is kept: a service may be away over a long weekend."""
 
-PARTITIONS: Final = 64
+PARTITIONS: Final = 16
+"""So many events of a service are on their way at a time. With four times as many it could wait longer for
+each, and the server would need twice the processor time, since each consumer keeps a state of its own on disk."""
+
 PARTITIONS_MAX: Final = 1024
 """More would be as many consumers for each service, each of which costs the server some 20 kB."""
 
