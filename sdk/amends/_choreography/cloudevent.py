@@ -31,8 +31,8 @@ _JSON_TYPES: Final = ("application/json", "text/json")
 _TYPE_URL: Final = "type.googleapis.com/"
 
 REFERENCE_LENGTH_MAX: Final = 1024
-"""Characters of source and id together with the slash: every event that follows repeats them as its cause,
-and a dead letter twice, within the room that it has."""
+"""Characters of source and id together with the slash, as they are encoded: every event that follows repeats
+them as its cause, and a dead letter twice, within the room that it has."""
 
 # Printable ASCII but for the space, the double quote and the percent sign.
 _PLAIN: Final = re.compile(r"[!#$&-~]*")
@@ -126,7 +126,7 @@ def read_message(message: Message) -> CloudEvent:
     for name in ("id", "source", "type"):
         if not headers.get(f"ce-{name}"):
             raise MalformedEventError(f"the header ce-{name} is missing, which every CloudEvent has")
-    length = len(headers["ce-source"]) + len(headers["ce-id"])
+    length = len(_encoded(_reference(headers))) - 1
     if length >= REFERENCE_LENGTH_MAX:
         raise MalformedEventError(
             f"the headers ce-source and ce-id have {length} characters; together they may have "
@@ -156,11 +156,16 @@ def reference_of(message: Message) -> str:
 
     One that is longer than that of any event we read is cut, and told from others by its digest.
     """
-    source, event_id = (unquote(message.headers.get(f"ce-{name}", "")) for name in ("source", "id"))
-    reference = f"{source}/{event_id}" if source and event_id else message.id
-    if len(reference) <= REFERENCE_LENGTH_MAX:
+    reference = _reference(message.headers) or message.id
+    if len(_encoded(reference)) <= REFERENCE_LENGTH_MAX:
         return reference
     return f"{reference[:64]}/{hashlib.sha256(reference.encode()).hexdigest()}"
+
+
+def _reference(headers: Mapping[str, str]) -> str:
+    """Source and id, however long; empty where one of them is missing."""
+    source, event_id = (unquote(headers.get(f"ce-{name}", "")) for name in ("source", "id"))
+    return f"{source}/{event_id}" if source and event_id else ""
 
 
 def saga_id_of(headers: Mapping[str, str]) -> str:

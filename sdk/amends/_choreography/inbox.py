@@ -105,10 +105,27 @@ class Inbox:
         db.execute(queries.FINISH, (int(now), number))
         self.unpark(db, saga_id, now)
 
-    def finish_replayed(self, db: sqlite3.Connection, event_id: str, saga_id: str, now: float) -> None:
-        """Says that a dead event was dealt with in the form of its replay, or that this waits for it."""
-        db.execute(queries.FINISH_REPLAYED, (int(now), self.consumer, event_id))
-        self.unpark(db, saga_id, now)
+    def finish_dead(
+        self, db: sqlite3.Connection, event_id: str, now: float, *, error: str | None = None
+    ) -> bool:
+        """Says that a dead event waits no more, and lets the next one of its saga go; tells whether it did.
+
+        Args:
+            db: the connection.
+            event_id: the event.
+            now: the present moment.
+            error: what is kept of it in place of the last error; None leaves that.
+        """
+        cursor = db.execute(queries.FINISH_DEAD, (self.consumer, event_id, int(now), error))
+        cursor.row_factory = None
+        found = cursor.fetchall()
+        for (saga_id,) in found:
+            self.unpark(db, saga_id, now)
+        return bool(found)
+
+    def resume_dead(self, db: sqlite3.Connection, event_id: str, now: float) -> bool:
+        """Has a dead event tried again as if it never was; tells whether there is one."""
+        return db.execute(queries.RESUME_DEAD, (self.consumer, event_id, now)).rowcount > 0
 
     def unpark(self, db: sqlite3.Connection, saga_id: str, now: float) -> None:
         """Lets the oldest parked event of a saga go, if nothing is in its way any more."""

@@ -7,7 +7,6 @@ from typing import Final, NoReturn
 
 from amends._bus.interface import Message
 from amends._choreography.cloudevent import reference_of
-from amends._choreography.emission import size_of
 from amends.errors import Pending, Refused, UsageError
 from amends.v1 import choreography_pb2
 
@@ -20,8 +19,10 @@ _MESSAGE_LENGTH_MAX: Final = 1_000
 class DeferredError(Exception):
     """The event is to be tried again."""
 
-    def __init__(self, error: str, *, after: float | None = None) -> None:
-        super().__init__(error)
+    def __init__(self, error: str, step: str = "", *, after: float | None = None) -> None:
+        super().__init__(_sound(error))
+        self.step = step
+        """The step that failed; empty where that is not known."""
         self.after = after
         """The seconds to wait, where the handler said so; such a wait counts as no failure."""
 
@@ -30,31 +31,31 @@ class DeadError(Exception):
     """No retry can help."""
 
     def __init__(self, reason: str, message: str, step: str = "") -> None:
-        super().__init__(f"{reason}: {message}")
         self.reason = reason
-        self.message = message
+        self.message = _sound(message)
         self.step = step
+        super().__init__(f"{reason}: {self.message}")
 
 
 def raise_failure(error: BaseException, step: str) -> NoReturn:
     """Raises what a handler's exception means, where it is no rejection."""
     if isinstance(error, Pending):
-        raise DeferredError("the handler has not decided yet", after=error.retry_after) from error
+        raise DeferredError("the handler has not decided yet", step, after=error.retry_after) from error
     if isinstance(error, Refused):
         raise DeadError("REFUSED", str(error), step) from error
     if isinstance(error, UsageError):
         raise DeadError("EVENT_REFUSED", str(error), step) from error
     # What was raised stays out of what others read: it may quote the payload.
-    raise DeferredError(f"handler of step {step!r} raised {type(error).__name__}") from error
+    raise DeferredError(f"handler of step {step!r} raised {type(error).__name__}", step) from error
 
 
 def dead_letter(
-    consumer: str, message: Message, problem: DeferredError | DeadError, attempts: int, now: float, room: int
+    consumer: str, message: Message, problem: DeferredError | DeadError, attempts: int, now: float
 ) -> choreography_pb2.DeadLetter:
-    """Writes what is said of an event that was given up; with the event, where there is room for it."""
-    reason, text, step = "HANDLER_FAILED", f"{problem}, {attempts} times; the log of {consumer} tells how", ""
+    """Writes what is said of an event that was given up, with the event."""
+    reason, text = "HANDLER_FAILED", f"{problem}, {attempts} times; the log of {consumer} tells how"
     if isinstance(problem, DeadError):
-        reason, text, step = problem.reason, problem.message, problem.step
+        reason, text = problem.reason, problem.message
     letter = choreography_pb2.DeadLetter(
         consumer=consumer,
         event_id=reference_of(message),
@@ -62,10 +63,14 @@ def dead_letter(
         reason=reason,
         message=text[:_MESSAGE_LENGTH_MAX],
         attempts=attempts,
-        step=step,
+        step=problem.step,
+        headers={name: _sound(value) for name, value in message.headers.items()},
+        data=message.data,
     )
     letter.time.FromDatetime(datetime.fromtimestamp(now, UTC))
-    if size_of(message) + LETTER_ROOM <= room:
-        letter.headers.update(message.headers)
-        letter.data = message.data
     return letter
+
+
+def _sound(text: str) -> str:
+    """The same text as far as it can be written down: a handler may say what is no Unicode."""
+    return text.encode(errors="replace").decode()

@@ -6,6 +6,8 @@ from typing import Final
 
 ADD_SERVICE: Final = "INSERT INTO amends_service (name, id) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 GET_SERVICE: Final = "SELECT id FROM amends_service WHERE name = ?"
+HAS_SERVICES: Final = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'amends_service'"
+ANY_SERVICE: Final = "SELECT 1 FROM amends_service LIMIT 1"
 
 # Inbox
 
@@ -31,10 +33,16 @@ SET state = 'DONE', next_at = NULL, subject = NULL, headers = NULL, data = NULL,
 WHERE number = ?
 """
 
-FINISH_REPLAYED: Final = """
+FINISH_DEAD: Final = """
 UPDATE amends_inbox
-SET state = 'DONE', next_at = NULL, subject = NULL, headers = NULL, data = NULL, updated_at = ?
-WHERE consumer = ? AND event_id = ? AND state = 'DEAD'
+SET state = 'DONE', error = coalesce(?4, error), subject = NULL, headers = NULL, data = NULL, updated_at = ?3
+WHERE consumer = ?1 AND event_id = ?2 AND state = 'DEAD'
+RETURNING saga_id
+"""
+
+RESUME_DEAD: Final = """
+UPDATE amends_inbox SET state = 'WAITING', attempts = 0, next_at = ?3
+WHERE consumer = ?1 AND event_id = ?2 AND state = 'DEAD'
 """
 
 # The oldest event that waits behind others of its saga, unless one of these is still in its way.
@@ -68,9 +76,20 @@ COUNT_OPEN: Final = (
     "SELECT state, count(*) FROM amends_inbox WHERE consumer = ? AND state <> 'DONE' GROUP BY state"
 )
 
+# What is still open of a saga may ask for all that was remembered of it, however long that takes.
 EXPIRE_INBOX: Final = """
 DELETE FROM amends_inbox WHERE number IN (
-    SELECT number FROM amends_inbox WHERE state = 'DONE' AND updated_at < ? ORDER BY updated_at LIMIT ?
+    SELECT number FROM amends_inbox WHERE state = 'DONE' AND updated_at < ?
+    AND saga_id NOT IN (SELECT saga_id FROM amends_inbox WHERE state <> 'DONE' AND saga_id <> '')
+    ORDER BY updated_at LIMIT ?
+)
+"""
+
+EXPIRE_FENCE: Final = """
+DELETE FROM amends_fence WHERE rowid IN (
+    SELECT rowid FROM amends_fence WHERE updated_at < ?
+    AND saga_id NOT IN (SELECT saga_id FROM amends_inbox WHERE state <> 'DONE')
+    ORDER BY updated_at LIMIT ?
 )
 """
 

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS amends_inbox (
     --   (none)  -> DONE | WAITING | PARKED | DEAD
     --   WAITING -> DONE | WAITING | DEAD
     --   PARKED  -> WAITING
-    --   DEAD    -> DONE
+    --   DEAD    -> DONE | WAITING
     number INTEGER PRIMARY KEY, -- in the order in which they came
 
     consumer TEXT NOT NULL, -- the service; never a process
@@ -24,11 +24,11 @@ CREATE TABLE IF NOT EXISTS amends_inbox (
     -- DONE     dealt with, or nothing to do
     -- WAITING  is tried again at next_at
     -- PARKED   waits for an earlier event of its saga that is WAITING or DEAD
-    -- DEAD     cannot be dealt with; a dead letter says why, and its replay sets this to DONE
+    -- DEAD     cannot be dealt with; a dead letter says why; it is DONE once it was replayed or discarded
     state TEXT NOT NULL CHECK (state IN ('DONE', 'WAITING', 'PARKED', 'DEAD')),
 
     attempts INTEGER NOT NULL DEFAULT 0, -- that failed
-    error TEXT NOT NULL DEFAULT '',      -- of the last of them
+    error TEXT NOT NULL DEFAULT '',      -- of the last of them; of one that was discarded, why
     next_at REAL,                        -- seconds since 1970; for WAITING only
 
     -- The event as it came, as long as it is not DONE.

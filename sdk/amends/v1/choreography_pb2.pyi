@@ -246,7 +246,7 @@ class DeadLetter(_message.Message):
     """Holds its payload as it came."""
     reason: _builtins.str
     """Names the reason for programs: UNDECODABLE, UNKNOWN_VERSION, MISSING_SAGA_ID, HANDLER_FAILED, EVENT_REFUSED,
-    KEY_REUSED, REFUSED or REJECTION_UNDECLARED.
+    KEY_REUSED, REFUSED or REJECTION_UNDECLARED. docs/choreography.md says what to do about each.
     """
     message: _builtins.str
     """Explains it to the operator, without the payload."""
@@ -256,7 +256,7 @@ class DeadLetter(_message.Message):
     """Names the step that failed. Empty where it came to none."""
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Holds its headers as they came."""
+        """Holds its headers as they came. Empty, like its payload, where a letter had no room for the event."""
 
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
@@ -286,7 +286,10 @@ Global___DeadLetter: _TypeAlias = DeadLetter  # noqa: Y015
 
 @_typing.final
 class DeadLetterReplayed(_message.Message):
-    """Says that a dead letter was sent again, under a new id."""
+    """Says that the event of a dead letter is tried again. Where the letter holds the event, this was sent again
+    under a new id. Where it does not, this message has the subject of the event, so that the consumer hears of
+    it, and tries again what it has kept.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -298,7 +301,7 @@ class DeadLetterReplayed(_message.Message):
     event_id: _builtins.str
     """Identifies the event as the dead letter does."""
     replay_id: _builtins.str
-    """Identifies the event that was sent in its place."""
+    """Identifies the event that was sent in its place. Empty where the consumer tries its own copy."""
     def __init__(
         self,
         *,
@@ -313,3 +316,35 @@ class DeadLetterReplayed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeadLetterReplayed: _TypeAlias = DeadLetterReplayed  # noqa: Y015
+
+@_typing.final
+class DeadLetterDiscarded(_message.Message):
+    """Says that nobody is to deal with the event of a dead letter any more. It has the subject of the event, so
+    that the consumer hears of it, and lets the events go on that wait behind it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    consumer: _builtins.str
+    """Names the service that could not deal with it."""
+    event_id: _builtins.str
+    """Identifies the event as the dead letter does."""
+    reason: _builtins.str
+    """Tells why, in the operator's words."""
+    def __init__(
+        self,
+        *,
+        consumer: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "event_id", b"event_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeadLetterDiscarded: _TypeAlias = DeadLetterDiscarded  # noqa: Y015
