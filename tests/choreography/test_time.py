@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from amends._choreography import sweeping
+from amends._choreography import queries, sweeping
+from amends._choreography.disposition import Disposition
 from amends._choreography.inbox import Inbox
-from amends._choreography.reacting import Disposition, connection_of
+from amends._choreography.reacting import connection_of
 from amends._choreography.retrying import backoff_of
 from amends._choreography.service import schema_of_services
 from amends._choreography.sweeping import SENT_RETENTION_S, sweep, sweep_for_ever
@@ -150,7 +151,7 @@ def fill(path: Path, age: float) -> None:
         for state in ("DONE", "WAITING", "PARKED", "DEAD"):
             db.execute(
                 "INSERT INTO amends_inbox (consumer, event_id, saga_id, state, updated_at)"
-                " VALUES ('s', ?, 'x', ?, ?)",
+                " VALUES ('s', ?1, ?1, ?2, ?3)",
                 (f"{state}-{age}", state, int(at)),
             )
         for name, sent in (("sent", at), ("unsent", None)):
@@ -176,6 +177,53 @@ async def test_only_what_nobody_can_ask_for_any_more_is_forgotten(gatherer: Gath
     left = {event for (event,) in rows(store, "SELECT event_id FROM amends_outbox")}
     assert left == {f"unsent-{old}", f"unsent-{young}"}
     assert await sweep(gatherer, NOW, RETENTION) == 0
+
+
+def remember(path: Path, saga: str, state: str) -> None:
+    """Puts an event of a saga in this state, an older one that is done, and a fence row; all of them old."""
+    with closing(sqlite3.connect(path)) as db:
+        for number, each in enumerate(("DONE", state)):
+            db.execute(
+                "INSERT INTO amends_inbox (consumer, event_id, saga_id, state, updated_at)"
+                " VALUES ('s', ?, ?, ?, 1)",
+                (f"{saga}/{number}", saga, each),
+            )
+        db.execute(
+            "INSERT INTO amends_fence (saga_id, step, state, action, input_hash, answer, updated_at)"
+            " VALUES (?, 'do', 'TRIED', 'do', x'', x'', 1)",
+            (saga or "none",),
+        )
+        db.commit()
+
+
+async def test_nothing_is_forgotten_of_a_saga_whose_events_are_still_open(
+    gatherer: Gatherer, tmp_path: Path
+) -> None:
+    """What waits, or is replayed one day, must find what was done, and what came before."""
+    store = tmp_path / "store.db"
+    for state in ("WAITING", "PARKED", "DEAD", "DONE"):
+        remember(store, state, state)
+    await sweep(gatherer, NOW, RETENTION)
+    fences = {saga for (saga,) in rows(store, "SELECT saga_id FROM amends_fence")}
+    assert fences == {"WAITING", "PARKED", "DEAD"}
+    done = {event for (event,) in rows(store, "SELECT event_id FROM amends_inbox WHERE state = 'DONE'")}
+    assert done == {"WAITING/0", "PARKED/0", "DEAD/0"}
+
+
+async def test_events_without_a_saga_are_forgotten_one_by_one(gatherer: Gatherer, tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    remember(store, "", "DEAD")
+    await sweep(gatherer, NOW, RETENTION)
+    assert rows(store, "SELECT event_id FROM amends_inbox") == [("/1",)]
+    assert rows(store, "SELECT saga_id FROM amends_fence") == []
+
+
+@pytest.mark.parametrize("query", [queries.EXPIRE_FENCE, queries.EXPIRE_INBOX])
+async def test_a_sweep_reads_nothing_but_what_is_old_or_open(
+    gatherer: Gatherer, tmp_path: Path, query: str
+) -> None:
+    plan = [row[3] for row in rows(tmp_path / "store.db", f"EXPLAIN QUERY PLAN {query.replace('?', '1')}")]
+    assert not [step for step in plan if step.startswith("SCAN") and "INDEX amends_inbox_open" not in step]
 
 
 async def test_a_sweep_that_fails_leaves_no_transaction_open_and_is_tried_again(

@@ -43,7 +43,7 @@ async def sweep(gatherer: Gatherer, now: float, retention: timedelta) -> int:
         try:
             ledger.begin()
             removed = [
-                ledger.expire(before, SWEEP_ROWS),
+                db.execute(queries.EXPIRE_FENCE, (int(before), SWEEP_ROWS)).rowcount,
                 db.execute(queries.EXPIRE_INBOX, (int(before), SWEEP_ROWS)).rowcount,
                 db.execute(queries.EXPIRE_OUTBOX, (now - SENT_RETENTION_S, SWEEP_ROWS)).rowcount,
             ]
