@@ -138,7 +138,7 @@ def test_an_event_from_elsewhere_names_no_step() -> None:
 
 
 def test_a_dead_letter_is_told_with_its_reason_and_what_became_of_it() -> None:
-    """Who could not deal with what; and that it was sent again."""
+    """Who could not deal with what; and that it was sent again, or discarded."""
     letter = event_pb2.EventObserved.UnhandledEvent(
         consumer="payments",
         event=saga_pb2.EventReference(id="orders/1", type="OrderPlaced"),
@@ -151,6 +151,10 @@ def test_a_dead_letter_is_told_with_its_reason_and_what_became_of_it() -> None:
     )
     letter.replayed = True
     assert observed(unhandled=letter).endswith("sent again                        OrderPlaced, for payments")
+    letter.replayed, letter.discarded, letter.message = False, True, "it came twice"
+    assert observed(unhandled=letter).endswith(
+        "discarded                         OrderPlaced, which payments deals with no more: it came twice"
+    )
     again = observed(type="OrderPlaced", replay_of="payments/orders/1")
     assert again.endswith("OrderPlaced, again, for the dead letter payments/orders/1")
 

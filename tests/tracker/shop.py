@@ -14,6 +14,7 @@ NOW = 1_790_000_000.0
 ENDED = pb.StepEnded.DESCRIPTOR.full_name
 DEAD = pb.DeadLetter.DESCRIPTOR.full_name
 REPLAYED = pb.DeadLetterReplayed.DESCRIPTOR.full_name
+DISCARDED = pb.DeadLetterDiscarded.DESCRIPTOR.full_name
 
 
 def reaction(step: str, on: str, emits: str, fails_as: str = "", **undone: str) -> pb.ReactionDescription:
@@ -128,6 +129,13 @@ class Story:
             consumer=consumer, event_id=event.reference, replay_id=again.reference
         ).SerializeToString()
         self.tell(REPLAYED, source="amends", payload=any_pb2.Any(value=note))
+
+    def discarded(self, event: CloudEvent, consumer: str) -> None:
+        """An operator had the consumer deal with the event no more."""
+        said = pb.DeadLetterDiscarded(
+            consumer=consumer, event_id=event.reference, reason="it came twice"
+        ).SerializeToString()
+        self.tell(DISCARDED, source="amends", payload=any_pb2.Any(value=said))
 
     def messages(self, first: int = 0) -> list[Message]:
         """What a bus carries, from an event on."""

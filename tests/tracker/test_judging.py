@@ -220,6 +220,39 @@ def test_a_dead_letter_stalls_a_saga_at_once_until_it_is_sent_again() -> None:
     assert (saga.state, saga.needs_attention) == (TrackedState.RUNNING, "")
 
 
+def test_what_an_operator_had_discarded_is_expected_no_more() -> None:
+    """The step is shown as it was left, and its saga ends without it."""
+    story = Story(events=Story().compensated().events[:3])
+    story.dead(story.events[2], "inventory", "reserve", "REFUSED")
+    story.tell("OrderCancelled", "orders.place", "compensated")
+    saga = track(story)
+    assert saga.state is TrackedState.STALLED
+    story.discarded(story.events[2], "inventory")
+    heard(saga, story.events[5:])
+    assert (saga.state, saga.needs_attention) == (TrackedState.COMPENSATED, "")
+    assert steps(saga)["inventory.reserve"] == "SUCCEEDED"
+
+
+def test_what_was_sent_again_and_discarded_then_is_expected_no_more() -> None:
+    story = Story()
+    placed = story.tell("OrderPlaced", "orders.place")
+    story.dead(placed, "inventory", "reserve")
+    story.replayed(placed, "inventory")
+    again = story.events[2]
+    story.dead(again, "inventory", "reserve")
+    story.discarded(again, "inventory")
+    saga = track(story)
+    assert (saga.state, saga.needs_attention) == (TrackedState.COMPLETED, "")
+
+
+def test_what_one_service_discards_is_still_expected_of_another() -> None:
+    story = Story()
+    placed = story.tell("OrderPlaced", "orders.place")
+    story.dead(placed, "audit", "note")
+    story.discarded(placed, "audit")
+    assert track(story).state is TrackedState.RUNNING
+
+
 def test_a_dead_letter_of_a_compensation_is_shown_at_the_step_that_is_to_be_undone() -> None:
     story = Story(events=Story().compensated().events[:3])
     story.dead(story.events[2], "inventory", "reserve", "REFUSED")

@@ -36,6 +36,7 @@ letters = st.builds(
     step=st.sampled_from(["reserve", "charge", ""]),
     reason=st.just("HANDLER_FAILED"),
     replayed=st.booleans(),
+    discarded=st.booleans(),
 )
 
 

@@ -182,6 +182,9 @@ def _unhandled(letter: event_pb2.EventObserved.UnhandledEvent) -> Mapping[str, A
     event = clean(letter.event.type or letter.event.id)
     if letter.replayed:
         return {"what": "sent again", "reason": f"{event}, for {clean(letter.consumer)}"}
+    if letter.discarded:
+        said = f"{event}, which {clean(letter.consumer)} deals with no more: {clean(letter.message)}"
+        return {"what": "discarded", "reason": said, "tone": Tone.WARNING}
     reason = f"{clean(letter.consumer)} could not deal with {event}: "
     return {
         "what": "dead letter",

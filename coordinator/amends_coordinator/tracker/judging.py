@@ -11,7 +11,8 @@ from the row and from the events that were heard:
 | compensated or buried | nothing more               | nothing more                   |
 
 These are the answers of the fence: one that was rejected or undone before confirms a compensation and says
-nothing; one that was never tried is buried, and says so.
+nothing; one that was never tried is buried, and says so. What an operator has had a service discard is not
+expected of it any more.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +53,7 @@ class Judgement:
 
     told: dict[StepKey, Told]
     expected: Sequence[Expected]
-    letters: Sequence[Letter]  # those that nobody has sent again
+    letters: Sequence[Letter]  # those that nobody has sent again or discarded
     turned_back_by: Observation | None  # the event that made the saga turn back; None while it goes forward
 
 
@@ -74,17 +75,27 @@ def judge(graph: Graph, observations: Iterable[Observation]) -> Judgement:
     told: dict[StepKey, Told] = {}
     first: dict[str, Observation] = {}  # by type
     letters: dict[tuple[str, str], Letter] = {}
+    discarded: set[tuple[str, str]] = set()
+    repeated: dict[str, str] = {}  # the events that were sent again, by what they were sent as
     turned_back_by = None
     for heard in observations:
         if heard.letter is not None:
             _sort(letters, heard.letter)
+            if heard.letter.discarded:
+                discarded.update(_all_of(heard.letter, repeated))
             continue
+        if heard.replay_of:
+            repeated[heard.reference] = heard.replay_of.partition("/")[2]
         first.setdefault(heard.type, heard)
         if heard.key is not None and heard.outcome is not None:
             told.setdefault(heard.key, Told()).by.setdefault(heard.outcome, heard)
             if turned_back_by is None and heard.outcome in TURNED_BACK:
                 turned_back_by = heard
-    expected = list(_expected(graph, told, first))
+    expected = [
+        each
+        for each in _expected(graph, told, first)
+        if (each.key.service, each.event.reference) not in discarded
+    ]
     backward = (each.event for each in expected if each.backward)
     return Judgement(
         told=told,
@@ -95,11 +106,20 @@ def judge(graph: Graph, observations: Iterable[Observation]) -> Judgement:
 
 
 def _sort(letters: dict[tuple[str, str], Letter], letter: Letter) -> None:
-    """Adds a dead letter, or takes away the one that was sent again."""
-    if letter.replayed:
+    """Adds a dead letter, or takes away the one that was sent again or discarded."""
+    if letter.replayed or letter.discarded:
         letters.pop((letter.consumer, letter.event_id), None)
     else:
         letters[letter.consumer, letter.event_id] = letter
+
+
+def _all_of(letter: Letter, repeated: dict[str, str]) -> set[tuple[str, str]]:
+    """The event of a dead letter, and those that it was sent in place of."""
+    found, event_id = set(), letter.event_id
+    while event_id and (letter.consumer, event_id) not in found:
+        found.add((letter.consumer, event_id))
+        event_id = repeated.get(event_id, "")
+    return found
 
 
 def _expected(graph: Graph, told: dict[StepKey, Told], first: dict[str, Observation]) -> Iterator[Expected]:

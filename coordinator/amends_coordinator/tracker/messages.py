@@ -64,6 +64,7 @@ def _observed(fact: Heard) -> event_pb2.EventObserved:
                 message=letter.message,
                 attempts=letter.attempts,
                 replayed=letter.replayed,
+                discarded=letter.discarded,
             )
         )
     return message
@@ -84,6 +85,7 @@ def observation_from_proto(message: event_pb2.Event) -> Observation:
             message=said.message,
             attempts=said.attempts,
             replayed=said.replayed,
+            discarded=said.discarded,
         )
     return Observation(
         reference=heard.event_id,

@@ -22,7 +22,7 @@ TURNED_BACK = frozenset({Outcome.REJECTED, Outcome.COMPENSATED, Outcome.BURIED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """What a dead letter says, or the note that it was sent again."""
+    """What a dead letter says, or the note that it was sent again or discarded."""
 
     consumer: str
     event_id: str  # of the event that the consumer could not deal with: its source and id
@@ -32,6 +32,7 @@ class Letter:
     message: str = ""
     attempts: int = 0
     replayed: bool = False
+    discarded: bool = False  # whether nobody is to deal with the event; the message says why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

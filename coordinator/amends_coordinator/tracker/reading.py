@@ -29,6 +29,7 @@ shows them whole."""
 
 DEAD_LETTER: Final = pb.DeadLetter.DESCRIPTOR.full_name
 REPLAYED: Final = pb.DeadLetterReplayed.DESCRIPTOR.full_name
+DISCARDED: Final = pb.DeadLetterDiscarded.DESCRIPTOR.full_name
 OWN_PACKAGE: Final = "amends.v1."
 """What types of events begin with that nobody declares."""
 
@@ -82,6 +83,14 @@ def _letter(event: CloudEvent) -> Letter | None:
             again = pb.DeadLetterReplayed.FromString(event.payload.value)
             return Letter(
                 consumer=again.consumer[:TEXT_MAX], event_id=again.event_id[:TEXT_MAX], replayed=True
+            )
+        if event.type == DISCARDED:
+            left = pb.DeadLetterDiscarded.FromString(event.payload.value)
+            return Letter(
+                consumer=left.consumer[:TEXT_MAX],
+                event_id=left.event_id[:TEXT_MAX],
+                message=left.reason[:MESSAGE_MAX],
+                discarded=True,
             )
     except DecodeError:
         log.warning(

@@ -727,16 +727,19 @@ class EventObserved(_message.Message):
         MESSAGE_FIELD_NUMBER: _builtins.int
         ATTEMPTS_FIELD_NUMBER: _builtins.int
         REPLAYED_FIELD_NUMBER: _builtins.int
+        DISCARDED_FIELD_NUMBER: _builtins.int
         consumer: _builtins.str
         """Names the service."""
         reason: _builtins.str
-        """Names the reason for programs; empty where it says that the event was sent again."""
+        """Names the reason for programs; empty where it says that the event was sent again or discarded."""
         message: _builtins.str
-        """Explains it to people."""
+        """Explains it to people; of an event that was discarded, says why."""
         attempts: _builtins.int
         """Counts how often it was tried."""
         replayed: _builtins.bool
         """Says that the event was sent again."""
+        discarded: _builtins.bool
+        """Says that nobody is to deal with the event any more."""
         @_builtins.property
         def event(self) -> _saga_pb2.EventReference:
             """Names the event."""
@@ -750,10 +753,11 @@ class EventObserved(_message.Message):
             message: _builtins.str = ...,
             attempts: _builtins.int = ...,
             replayed: _builtins.bool = ...,
+            discarded: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "consumer", b"consumer", "event", b"event", "message", b"message", "reason", b"reason", "replayed", b"replayed"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "consumer", b"consumer", "discarded", b"discarded", "event", b"event", "message", b"message", "reason", b"reason", "replayed", b"replayed"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
