@@ -18,7 +18,7 @@ from amends.v1 import choreography_pb2 as pb
 from amends_coordinator.cli._exits import ExitStatus
 from tests.addresses import free_address
 from tests.cli.cli_fakes import Run
-from tests.tracker.shop import DEAD, REPLAYED, Story, some_payload
+from tests.tracker.shop import DEAD, DISCARDED, REPLAYED, Story, some_payload
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -180,8 +180,72 @@ def test_a_replay_of_what_is_not_there_is_refused(run: Run, url: str, letters: l
     before = read(url)
     result = run("dead-letters", "replay", "orders/order-1-1", "orders/order-2-1", "nobody/7")
     assert result.exit_code == ExitStatus.NOT_FOUND
-    assert "there is no dead letter nobody/7, orders/order-2-1, or it was sent again" in result.stderr
+    assert (
+        "there is no dead letter nobody/7, orders/order-2-1, or it was sent again or discarded"
+        in result.stderr
+    )
     assert read(url) == before
+
+
+def test_a_replay_of_a_letter_without_its_event_is_told_to_who_has_kept_it(run: Run, url: str) -> None:
+    """Where that listens, which is the subject of the event."""
+    letter = pb.DeadLetter(consumer="inventory", event_id="x/1", subject="OrderPlaced", reason="REFUSED")
+    payload = some_payload()
+    payload.value = letter.SerializeToString()
+    publish(url, [Story().tell(DEAD, source="inventory", payload=payload).to_message()])
+    result = run("dead-letters", "replay", "x/1")
+    assert result.output == (
+        "x/1 for inventory: tried again from what inventory has kept, for the letter had no room for it\n"
+        "1 sent again\n"
+    )
+    [_, note] = messages(url)
+    said = pb.DeadLetterReplayed.FromString(note.data)
+    assert (note.subject, note.key, note.headers["ce-type"]) == ("OrderPlaced", "order-1", REPLAYED)
+    assert (said.consumer, said.event_id, said.replay_id) == ("inventory", "x/1", "")
+    assert run("dead-letters", "list").output == "no dead letters\n"
+
+
+def test_a_discarded_letter_is_told_to_its_service_and_left_out(
+    run: Run, url: str, letters: list[CloudEvent]
+) -> None:
+    """With the reason, which may be in any language."""
+    which = ("orders/order-1-1", "--consumer", "payments")
+    result = run("dead-letters", "discard", *which, "--reason", " es kam zweimal, für nichts ")
+    assert result.output == "orders/order-1-1 for payments: discarded\n1 discarded\n"
+    said = messages(url)[-1]
+    assert (said.subject, said.key, said.headers["ce-type"]) == ("OrderPlaced", "order-1", DISCARDED)
+    assert pb.DeadLetterDiscarded.FromString(said.data) == pb.DeadLetterDiscarded(
+        consumer="payments", event_id="orders/order-1-1", reason="es kam zweimal, für nichts"
+    )
+    assert "payments" not in run("dead-letters", "list").output
+    shown = lines(run("dead-letters", "list", "--all", "--json", "--consumer", "payments").output)[0]
+    assert (shown["replayed"], shown["discarded"]) == (False, "es kam zweimal, für nichts")
+    assert "; discarded: es kam" in " ".join(run("dead-letters", "list", "--all").output.split())
+    assert run("dead-letters", "replay", *which).exit_code == ExitStatus.NOT_FOUND
+
+
+def test_all_letters_of_a_saga_can_be_discarded(run: Run, letters: list[CloudEvent]) -> None:
+    words = ("dead-letters", "discard", "--saga", "order-1", "--reason", "it came twice")
+    assert run(*words).output.endswith("2 discarded\n")
+    assert run(*words).output == "no dead letters\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--reason", "why"], "or give --saga"),
+        (["x/1", "--saga", "s", "--reason", "why"], "or give --saga"),
+        (["x/1"], "--reason"),
+        (["x/1", "--reason", "  "], "takes 1 to 1000 characters"),
+        (["x/1", "--reason", "x" * 1_001], "takes 1 to 1000 characters"),
+    ],
+)
+def test_a_discard_must_be_told_which_and_why(
+    run: Run, letters: list[CloudEvent], options: list[str], said: str
+) -> None:
+    result = run("dead-letters", "discard", *options)
+    assert result.exit_code == ExitStatus.USAGE
+    assert said in result.stderr
 
 
 def test_a_bus_that_does_not_take_a_replay_is_said_to(

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from amends.v1 import saga_pb2
-from amends_coordinator.cli._dead_letters import _replay
+from amends_coordinator.cli._dead_letters import _discard, _replay
 from tests.choreography.conftest import bus_url, few_partitions, nats, stage
+from tests.choreography.foreign import failed
 from tests.choreography.stage import Stage
 from tests.tracker.conftest import World
 
@@ -95,6 +96,20 @@ async def test_a_saga_goes_on_to_its_end_once_what_was_dead_is_sent_again(
     assert await _replay(stage.shop.bus, frozenset(), saga_id="s-1", consumer="") == 1
     await followed.until_ended("s-1")
     assert (await states(followed, "s-1"))[0] == "COMPLETED"
+
+
+async def test_a_saga_goes_on_to_its_end_once_what_was_dead_is_discarded(
+    followed: World, stage: Stage
+) -> None:
+    """What nobody will do is expected of nobody, and what waited behind it is dealt with."""
+    await stage.place("s-1", "fail:charge:1000")
+    await followed.until_stalled("s-1")
+    count = await _discard(stage.shop.bus, frozenset(), saga_id="s-1", consumer="", reason="paid in cash")
+    assert count == 1
+    await followed.until_ended("s-1")
+    assert (await followed.get("s-1")).needs_attention == ""
+    await stage.publish(failed("s-1"))
+    await stage.watch.until_told("s-1", "payments.charge buried", "inventory.reserve compensated")
 
 
 async def test_a_restart_goes_on_where_it_was_on_every_bus(followed: World, stage: Stage) -> None:

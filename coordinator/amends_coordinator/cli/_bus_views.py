@@ -26,9 +26,16 @@ def show(found: list[Found]) -> None:
             Text(clean(each.saga_id) or "-"),
             moment_in_words(letter.time),
             str(letter.attempts),
-            Text(reason + ("; sent again" if each.replayed else ""), style="" if each.replayed else "red"),
+            Text(reason + _end(each), style="red" if each.is_open else ""),
         )
     _screen.show(listed)
+
+
+def _end(found: Found) -> str:
+    """What became of a dead letter."""
+    if found.discarded:
+        return f"; discarded: {clean(found.discarded)}"
+    return "; sent again" if found.replayed else ""
 
 
 def to_line(found: Found, *, with_payload: bool) -> str:
@@ -44,6 +51,7 @@ def to_line(found: Found, *, with_payload: bool) -> str:
         "message": letter.message,
         "attempts": letter.attempts,
         "time": letter.time.ToJsonString() if letter.HasField("time") else "",
+        "discarded": found.discarded,
     }
     line = {key: value for key, value in said.items() if value} | {"replayed": found.replayed}
     if with_payload:
