@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from amends._bus.interface import Message
@@ -98,7 +99,58 @@ def _give_up_all(ledger: object) -> None:
     ledger.commit()  # type: ignore[attr-defined]
 
 
+async def test_a_store_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    """Such as a participant's, or that of a service which was never started."""
+    with closing(sqlite3.connect(tmp_path / "orders.db")) as db:
+        db.execute("CREATE TABLE account (name TEXT)")
+    (tmp_path / "bus.db").touch()
+    before = (tmp_path / "orders.db").read_bytes()
+    async with relay(tmp_path) as process:
+        out, err = await process.communicate()
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode() == (
+        f"amends: {tmp_path / 'orders.db'} is no service's store: name the one that the service has, "
+        "after it was started once\n"
+    )
+    assert (tmp_path / "orders.db").read_bytes() == before
+    assert set(os.listdir(tmp_path)) == {"orders.db", "bus.db"}
+
+
+async def test_a_service_that_was_only_opened_has_not_been_started(tmp_path: Path) -> None:
+    service = service_at(tmp_path)
+    await service.open()
+    await service.stop()
+    (tmp_path / "bus.db").touch()
+    async with relay(tmp_path) as process:
+        _, err = await process.communicate()
+    assert b"is no service's store" in err
+
+
+async def test_a_store_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "orders.db").write_bytes(b"no database" * 1_000)
+    (tmp_path / "bus.db").touch()
+    async with relay(tmp_path) as process:
+        _, err = await process.communicate()
+    assert b"it is no SQLite database; choose another file" in err
+    assert len(err.splitlines()) == 1
+
+
+async def test_a_bus_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """What was published into it nobody would hear."""
+    async with service_at(tmp_path):
+        pass
+    (tmp_path / "bus.db").unlink()
+    async with relay(tmp_path) as process:
+        _, err = await process.communicate()
+    assert (process.returncode, err.decode()) == (
+        2,
+        f"amends: --bus sqlite:///{tmp_path / 'bus.db'}: there is no such file\n",
+    )
+    assert not (tmp_path / "bus.db").exists()
+
+
 async def test_a_store_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bus.db").touch()
     async with relay(tmp_path) as process:
         out, err = await process.communicate()
     assert (process.returncode, out) == (1, b"")

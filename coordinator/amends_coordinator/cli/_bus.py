@@ -22,7 +22,7 @@ async def opened(url: str) -> AsyncIterator[Bus]:
         CommandError: there is none, or it is away, now or while it is used.
     """
     bus = bus_at(url)
-    _check_file(url)
+    check_file(url)
     try:
         await bus.open()
         yield bus
@@ -32,8 +32,11 @@ async def opened(url: str) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-def _check_file(url: str) -> None:
-    # Services make the file where there is none; whoever only looks has been given a wrong name.
+def check_file(url: str) -> None:
+    """Checks that the file is there which a URL names, if it names one. Raises CommandError.
+
+    Services make it where there is none; a command has been given a wrong name then.
+    """
     if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists():
         raise CommandError(f"--bus {url}: there is no such file", ExitStatus.USAGE)
 

@@ -22,8 +22,10 @@ def relay(store: str, bus: str, revive: bool) -> None:
     from amends import _loop
     from amends._bus.opening import bus_at
     from amends._choreography.relaying import relay_until_stopped
+    from amends_coordinator.cli._bus import check_file
 
     target = bus_at(bus)
+    check_file(bus)  # what is published into a new file nobody hears
 
     def started(revived: int) -> None:
         more = f", {revived} events revived" if revived else ""
