@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Seque
 from contextlib import asynccontextmanager
 
 from amends._bus.interface import Bus, Delivery, Message, Receipt, Settlement, Subscription, Verdict
+from amends._bus.nats.stream import PARTITIONS
 
 PLACED = "shop.OrderPlaced"
 PAID = "shop.Paid"
@@ -109,7 +110,7 @@ def keys_apart(count: int) -> list[str]:
     for number in itertools.count():
         if len(found) == count:
             return list(found.values())
-        found.setdefault(zlib.crc32(f"order-{number}".encode()) % 64, f"order-{number}")
+        found.setdefault(zlib.crc32(f"order-{number}".encode()) % PARTITIONS, f"order-{number}")
     raise AssertionError("there are keys for every partition")
 
 

@@ -16,7 +16,7 @@ from amends._bus.interface import (
     MessageRefusedError,
     Receipt,
 )
-from amends._bus.nats import NatsBus, session
+from amends._bus.nats import NatsBus, session, stream
 from amends._bus.nats.address import read_address
 from amends._bus.nats.session import delivery_of
 from amends._bus.nats.stream import config_of, faults_of
@@ -95,7 +95,7 @@ async def test_the_stream_is_made_as_it_has_to_be(nats: NatsServer) -> None:
             "subjects": ["orders.>"],
         }.items()
     )
-    assert config["metadata"]["amends-partitions"] == "64"
+    assert config["metadata"]["amends-partitions"] == str(stream.PARTITIONS)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ async def test_the_stream_is_made_as_it_has_to_be(nats: NatsServer) -> None:
         ({"max_msgs_per_subject": 1}, "--max-msgs-per-subject=-1"),
         ({"max_consumers": 10}, "nats stream rm AMENDS"),
         ({"subjects": ["amends.1.>"]}, "--subjects 'amends.>'"),
-        ({"metadata": {}}, "--metadata amends-partitions=64"),
-        ({"metadata": {"amends-partitions": "0"}}, "--metadata amends-partitions=64"),
+        ({"metadata": {}}, f"--metadata amends-partitions={stream.PARTITIONS}"),
+        ({"metadata": {"amends-partitions": "0"}}, f"--metadata amends-partitions={stream.PARTITIONS}"),
         ({"no_ack": True}, "--ack"),
     ],
 )
@@ -344,7 +344,7 @@ async def test_a_consumer_begins_where_its_first_partition_did_though_it_was_int
     async with opened(nats.url()) as bus:
         await publish(bus, message(0, key="before"))
         await (await bus.subscribe("payments", [PLACED])).close()
-        for partition in range(1, 64):
+        for partition in range(1, stream.PARTITIONS):
             await nats.api(f"CONSUMER.DELETE.AMENDS.payments-{partition}")
         sent = [message(1, key=key) for key in keys_apart(5)]
         await publish(bus, *sent)

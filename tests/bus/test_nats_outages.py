@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from amends._bus.interface import BusError, BusUnavailableError, Message, Receipt, Verdict
-from amends._bus.nats import NatsBus, consuming, reading, requests, session
+from amends._bus.nats import NatsBus, consuming, reading, requests, session, stream
 from tests.bus.messages import (
     PAID,
     PATIENCE_S,
@@ -165,7 +165,7 @@ async def test_consumers_that_were_deleted_are_made_again_and_miss_nothing(nats:
         subscription = await bus.subscribe("payments", [PLACED])
         keys = keys_apart(2)
         async with nats.session() as other:
-            for partition in range(64):
+            for partition in range(stream.PARTITIONS):
                 await other.api(f"CONSUMER.DELETE.AMENDS.payments-{partition}")
         await publish(bus, *(message(1, key=key) for key in keys))
         assert by_key(await consume(subscription, 2)).keys() == set(keys)
@@ -192,7 +192,7 @@ async def test_a_request_that_is_not_heard_of_is_made_again(
     async def swallow_the_first(
         self: session.Session, subject: str, data: bytes = b"", *, reply: str = "", **more: object
     ) -> None:
-        if ".MSG.NEXT." in subject and len(swallowed) < 64:
+        if ".MSG.NEXT." in subject and len(swallowed) < stream.PARTITIONS:
             swallowed.append(subject)
         else:
             await send(self, subject, data, reply=reply, **more)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ RETENTION_S: Final = 7 * 24 * 3600.0
 
 PARTITIONS: Final = 16
 """So many events of a service are on their way at a time. With four times as many it could wait longer for
-each, and the server would need twice the processor time, since each consumer keeps a state of its own on disk."""
+each, and the server would need twice the processor time, since each consumer keeps its state on disk."""
 
 PARTITIONS_MAX: Final = 1024
 """More would be as many consumers for each service, each of which costs the server some 20 kB."""
