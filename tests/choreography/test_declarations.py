@@ -1,5 +1,6 @@
 """What can be declared as a reaction, and what is said of everything else, when it is declared."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from amends.choreography import EventContext, EventService, JsonEvent, Kind, Retry, event
-from amends.errors import HandlerError, UsageError
+from amends.errors import HandlerError, StoreError, UsageError
 from amends.v1 import saga_pb2
 
 
@@ -77,7 +78,7 @@ def of_a_name(placed: dict[str, Any], ctx: EventContext) -> None: ...
         (reserve, Reserved, "it is declared for Reserved, but takes Placed"),
         (of_a_name, "two words", "'two words' is no name of an event"),
         (of_a_name, "v" * 129, "is no name of an event"),
-        (of_a_name, dict, "it is declared for dict, but takes"),
+        (of_a_name, dict, "dict has no name as an event"),
     ],
 )
 def test_a_handler_of_another_form_is_refused(
@@ -108,7 +109,12 @@ class NeedsMore:
         ({"fails_as": Failed, "kind": Kind.RETRIABLE}, "comes after the pivot.*leave out fails_as"),
         ({"kind": Kind.PIVOT, "effect_free": True}, "is the pivot, and cannot be free of effect"),
         ({"emits": [list]}, "list has no name as an event"),
+        ({"emits": "Reserved"}, r"emits is 'Reserved', and must be a list of types: write emits=\["),
+        ({"emits": Reserved}, r"emits is .*Reserved.*, and must be a list of types"),
         ({"name": "two words"}, "'two words' is no name"),
+        ({"kind": "final"}, "kind is 'final', and must be one of compensatable, pivot, retriable"),
+        ({"kind": 2}, "kind is 2, and must be one of compensatable, pivot, retriable"),
+        ({"fails_as": "Placed"}, "fails as Placed, the event that it reacts to: it would be its own cause"),
     ],
 )
 def test_options_that_contradict_are_refused(
@@ -116,6 +122,42 @@ def test_options_that_contradict_are_refused(
 ) -> None:
     with pytest.raises(HandlerError, match=message):
         service.on(Placed, **options)(reserve)
+
+
+def test_a_kind_may_be_given_by_its_name(service: EventService) -> None:
+    reaction = service.on(Placed, kind="pivot")(reserve)
+    assert reaction.kind is Kind.PIVOT
+    assert service.describe().reactions[0].kind == saga_pb2.Step.PIVOT
+
+
+def test_a_kind_given_by_its_name_needs_its_compensation_like_any_other(service: EventService) -> None:
+    with pytest.raises(HandlerError, match="reaction 'reserve' has no compensation"):
+        service.on(Placed, kind="compensatable")(reserve).check()
+
+
+def test_a_decorator_without_its_event_says_what_is_missing(service: EventService) -> None:
+    """The handler is taken for the event otherwise, and nothing is declared."""
+    with pytest.raises(HandlerError, match=r"handler 'reserve'.*write @service\.on\(<event>\)"):
+        service.on(reserve)
+    with pytest.raises(HandlerError, match=r"handler 'reserve'.*write @service\.entry\(\)"):
+        service.entry(reserve)  # type: ignore[arg-type]
+    reaction = service.on(Placed)(reserve)
+    with pytest.raises(HandlerError, match=r"handler 'release'.*write @reserve\.compensate_on\(<event>\)"):
+        reaction.compensate_on(release)
+
+
+def test_a_reaction_is_no_event_either(service: EventService) -> None:
+    reaction = service.on(Placed)(reserve)
+    with pytest.raises(HandlerError, match=r"handler 'reserve'.*write @service\.on\(<event>\)"):
+        service.on(reaction)
+
+
+def test_what_is_no_type_of_event_is_refused_at_once(service: EventService) -> None:
+    """Before the handler is there to be decorated."""
+    with pytest.raises(HandlerError, match="list has no name as an event"):
+        service.on(list)
+    with pytest.raises(HandlerError, match="3 has no name as an event"):
+        service.on(Placed)(reserve).compensate_on(3)
 
 
 def test_a_name_is_taken_once(service: EventService) -> None:
@@ -213,6 +255,8 @@ def test_an_event_is_named_as_subjects_of_buses_can_be(name: str) -> None:
         ({"bus": "sqlite:///"}, "bus is 'sqlite:///', and must be"),
         ({"store": "inventory.db"}, "store is 'inventory.db', and must be 'sqlite:///<path>'"),
         ({"store": "sqlite:///"}, "store is 'sqlite:///'"),
+        ({"retry": 3}, r"retry is 3, and must be a Retry, such as Retry\(max_attempts=3\)"),
+        ({"retention": 5}, r"retention is 5, and must be a timedelta, such as timedelta\(days=90\)"),
     ],
 )
 def test_a_service_with_arguments_of_another_form_is_refused(arguments: dict[str, Any], message: str) -> None:
@@ -226,6 +270,29 @@ def test_a_service_tells_what_it_is(service: EventService) -> None:
     shown = repr(service)
     assert shown.startswith("<EventService inventory bus=sqlite:///")
     assert shown.endswith("reactions=1 closed>")
+
+
+async def test_a_service_that_reacts_to_nothing_says_so_when_it_starts(
+    service: EventService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its handlers are likely in a module that nobody imports."""
+    async with service:
+        pass
+    [told] = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert told.startswith("service inventory reacts to nothing and no saga begins at it: import the modules")
+
+
+async def test_a_schema_that_does_not_fit_is_told_without_naming_anybody_else(tmp_path: Path) -> None:
+    service = EventService(
+        "inventory",
+        bus=f"sqlite:///{tmp_path}/bus.db",
+        store=f"sqlite:///{tmp_path}/i.db",
+        schema="CREATE TABLE twice (a); CREATE TABLE twice (a);",
+    )
+    with pytest.raises(
+        StoreError, match=r"the schema given does not fit the store .*i.db: table twice already"
+    ):
+        await service.open()
 
 
 def test_a_retry_policy_is_checked_where_it_is_made() -> None:

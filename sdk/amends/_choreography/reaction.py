@@ -5,6 +5,7 @@ Declared by decorators of a service; see `EventService.on` and `EventService.ent
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -56,7 +57,7 @@ class Reaction(Generic[EventT, ResultT]):
         *,
         on: Any,
         name: str | None,
-        kind: Kind,
+        kind: Kind | str,
         effect_free: bool,
         emits: Iterable[Any],
         fails_as: Any,
@@ -67,16 +68,16 @@ class Reaction(Generic[EventT, ResultT]):
         self.name = name or function.__name__
         self.input_type = hints[first]
         self.on = self._trigger(function, on, self.input_type)
-        self.kind = kind
+        self.kind = _kind_of(kind)
         self.effect_free = effect_free
         self._result = _result_of(function, hints)
-        self.emits = frozenset({*self._result.names, *map(name_of, emits)})
+        self.emits = self._result.names | _names_of(emits)
         self.fails_as = "" if fails_as is None else name_of(fails_as)
         self.build_failure = None if fails_as is None else failure_builder(fails_as)
         self.compensations: dict[str, Compensation] = {}
         self.decode = _decoder(function, first, self.input_type)
         self.decode_result = self._result.decode
-        self._check_kind()
+        self._check_failure()
 
     def compensate_on(self, *events: Any, emits: Iterable[Any] = ()) -> Callable[[_Undo], _Undo]:
         """Declares the handler that undoes this reaction when one of these events comes, as a decorator.
@@ -94,6 +95,8 @@ class Reaction(Generic[EventT, ResultT]):
         """
         if not events:
             raise HandlerError(f"reaction {self.name!r}: compensate_on names no event")
+        for event in events:
+            check_event(event, f"@{self.name}.compensate_on(<event>)")
 
         def declare(function: _Undo) -> _Undo:
             for event in events:
@@ -159,7 +162,7 @@ class Reaction(Generic[EventT, ResultT]):
             on=name,
             handler=handler_of(function),
             decode_trigger=_payload.decoder_for(Any if isinstance(event, str) else event),
-            emits=frozenset({*_result_of(function, hints).names, *map(name_of, emits)}),
+            emits=_result_of(function, hints).names | _names_of(emits),
         )
 
     def _trigger(self, function: Callable[..., Any], on: Any, input_type: Any) -> str:
@@ -171,7 +174,12 @@ class Reaction(Generic[EventT, ResultT]):
             )
         return name_of(on)
 
-    def _check_kind(self) -> None:
+    def _check_failure(self) -> None:
+        if self.fails_as and self.fails_as == self.on:
+            raise HandlerError(
+                f"reaction {self.name!r} fails as {self.on}, the event that it reacts to: it would be its "
+                "own cause, so give its failure a type of its own"
+            )
         if self.kind is Kind.RETRIABLE and self.fails_as:
             raise HandlerError(
                 f"reaction {self.name!r} comes after the pivot, where there is no way back: "
@@ -186,21 +194,58 @@ class _Result:
 
     def __init__(self, function: Callable[..., Any], annotation: Any) -> None:
         self.classes = frozenset(map(_class_of, _members_of(annotation))) - {type(None)}
-        self.names: set[str] = set()
         self._decoders: dict[str, Callable[[Any], Any]] = {}
         for member in self.classes - {dict}:
             try:
                 name = name_of(member)
             except HandlerError as error:
                 raise HandlerError(f"{named(function)}: return: {error}") from error
-            self.names.add(name)
             self._decoders[name] = _payload.decoder_for(member)
+        self.names = frozenset(self._decoders)
 
     def decode(self, record: choreography_pb2.ReactionRecord) -> Any:
         """Reads what was returned. Raises PayloadError."""
         if not record.result_type:
             return None
         return self._decoders.get(record.result_type, _payload.decoder_for(Any))(record.result)
+
+
+def check_event(event: Any, form: str) -> None:
+    """Checks that a type of event is one, before there is a handler for it.
+
+    Args:
+        event: what was given as the type of event.
+        form: says in an error how the decorator is written.
+
+    Raises:
+        HandlerError: no event can be of this type, or it is the handler, since the decorator was left without
+            its parentheses.
+    """
+    if inspect.isroutine(event) or isinstance(event, Reaction):
+        raise left_bare(event, form)
+    name_of(event)
+
+
+def left_bare(handler: Any, form: str) -> HandlerError:
+    """The error of a decorator without parentheses, which is given the handler instead of its arguments."""
+    name = handler.name if isinstance(handler, Reaction) else getattr(handler, "__qualname__", handler)
+    return HandlerError(
+        f"handler {name!r} stands where the decorator's arguments belong: write {form} above it"
+    )
+
+
+def _kind_of(kind: Kind | str) -> Kind:
+    try:
+        return Kind(kind)
+    except ValueError:
+        raise HandlerError(f"kind is {kind!r}, and must be one of {', '.join(Kind)}") from None
+
+
+def _names_of(emits: Iterable[Any]) -> frozenset[str]:
+    # A text is a sequence of texts, each of which would be a name.
+    if isinstance(emits, str | type):
+        raise HandlerError(f"emits is {emits!r}, and must be a list of types: write emits=[{shown(emits)}]")
+    return frozenset(map(name_of, emits))
 
 
 def _members_of(annotation: Any) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sqlite3
 import sys
@@ -12,18 +13,19 @@ from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar, overload
+from typing import Any, Final, Never, Protocol, Self, TypeVar, overload
 
 from amends import _loop, _payload
 from amends._bus.interface import Bus, Message
 from amends._bus.opening import bus_at
 from amends._choreography.context import EventContext
+from amends._choreography.disposition import Disposition
 from amends._choreography.engine import Engine
 from amends._choreography.entering import Begun
 from amends._choreography.membership import Membership
 from amends._choreography.problems import LETTER_ROOM
-from amends._choreography.reacting import Disposition, Reactor
-from amends._choreography.reaction import Reaction
+from amends._choreography.reacting import Reactor
+from amends._choreography.reaction import Reaction, check_event, left_bare
 from amends._choreography.retrying import backoff_of
 from amends._choreography.saga_id import saga_id_fault
 from amends._choreography.types import check_name
@@ -46,6 +48,8 @@ DEFAULT_MAX_BYTES: Final = 1 << 20
 """What an event may take where there is no bus to ask, as in a test."""
 
 BACKOFF_DEFAULT: Final = Retry()
+
+_log = logging.getLogger("amends.choreography")
 
 
 class ReactionDecorator(Protocol):
@@ -115,6 +119,12 @@ class EventService:
     ) -> None:
         if not is_id(name):
             raise UsageError(f"a service is named {name!r}; a name has {ID_FORM}")
+        if not isinstance(retention, timedelta):
+            raise UsageError(
+                f"retention is {retention!r}, and must be a timedelta, such as timedelta(days=90)"
+            )
+        if not isinstance(retry, Retry):
+            raise UsageError(f"retry is {retry!r}, and must be a Retry, such as Retry(max_attempts=3)")
         self.name = name
         self._store = store
         self._path = store_path(store)
@@ -133,7 +143,7 @@ class EventService:
         *,
         fails_as: Any = None,
         name: str | None = None,
-        kind: Kind = Kind.COMPENSATABLE,
+        kind: Kind | str = Kind.COMPENSATABLE,
         effect_free: bool = False,
         emits: Iterable[Any] = (),
     ) -> ReactionDecorator:
@@ -151,22 +161,29 @@ class EventService:
                 annotation.
 
         Raises:
-            HandlerError: the handler has another form, or the name is taken.
+            HandlerError: no event can be of this type, the handler has another form, or the name is taken.
         """
+        check_event(event, "@service.on(<event>)")
         return self._declaring(
             on=event, fails_as=fails_as, name=name, kind=kind, effect_free=effect_free, emits=emits
         )
 
     def entry(
         self,
-        *,
+        *bare: Never,
         fails_as: Any = None,
         name: str | None = None,
-        kind: Kind = Kind.COMPENSATABLE,
+        kind: Kind | str = Kind.COMPENSATABLE,
         effect_free: bool = False,
         emits: Iterable[Any] = (),
     ) -> ReactionDecorator:
-        """Declares a handler that sagas begin by, called through `begin`. Takes the arguments of `on`."""
+        """Declares a handler that sagas begin by, called through `begin`. Takes the arguments of `on`.
+
+        Raises:
+            HandlerError: the parentheses are left out, the handler has another form, or the name is taken.
+        """
+        if bare:
+            raise left_bare(bare[0], "@service.entry()")
         return self._declaring(
             on=None, fails_as=fails_as, name=name, kind=kind, effect_free=effect_free, emits=emits
         )
@@ -229,6 +246,13 @@ class EventService:
             StartError: the bus cannot be used, or another database has the service's name there.
         """
         await self.open()
+        if not self._reactions:
+            _log.warning(
+                "service %s reacts to nothing and no saga begins at it: import the modules that declare its "
+                "reactions before it starts",
+                self.name,
+                extra={"service": self.name},
+            )
         try:
             await self._opened().join(self._bus, Membership(self.describe()), relays=self._relays)
         except sqlite3.Error as error:

@@ -81,9 +81,9 @@ def _make_tables(connection: sqlite3.Connection, path: Path, schema: str) -> Non
     try:
         connection.executescript(schema)
     except sqlite3.OperationalError as error:
-        raise StoreError(f"the participant's schema does not fit the store {path}: {error}") from error
+        raise StoreError(f"the schema given does not fit the store {path}: {error}") from error
     if connection.in_transaction:
-        raise StoreError("the participant's schema begins a transaction that it does not end")
+        raise StoreError("the schema given begins a transaction that it does not end")
 
 
 def explained(path: Path, error: sqlite3.Error) -> str:
