@@ -117,7 +117,7 @@ async def test_several_publishers_keep_the_order_of_their_keys(open_bus: OpenBus
 async def test_what_is_not_settled_and_what_follows_it_stay_with_one_process(open_bus: OpenBus) -> None:
     first, second = [await (await open_bus()).subscribe("payments", [PLACED]) for _ in range(2)]
     bus = await open_bus()
-    keys = keys_apart(20)
+    keys = keys_apart(12)
     await publish(bus, message(1, key=keys[0]))
     fetches = {asyncio.ensure_future(take(one, 1)): one for one in (first, second)}
     async with asyncio.timeout(PATIENCE_S):
