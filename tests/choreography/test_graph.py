@@ -14,6 +14,11 @@ from amends._choreography.graph import faults_of
 from amends._choreography.membership import Membership
 from amends.v1.choreography_pb2 import CompensationDescription, ReactionDescription, ServiceDescription
 from amends.v1.saga_pb2 import Step
+from sample_services.inventory.reactions import inventory
+from sample_services.orders.reactions import orders
+from sample_services.payments.reactions import payments
+from sample_services.shipping.reactions import shipping
+from sample_services.turnstile import Turnstile
 from tests.choreography.shop import SERVICES, Shop
 
 
@@ -108,6 +113,133 @@ def test_a_step_that_can_fail_behind_a_pivot_is_told() -> None:
     assert told == [
         "ship.ship comes after the pivot bank.charge and can fail: after that there is no way back"
     ]
+
+
+def every_fault(*services: ServiceDescription) -> set[str]:
+    return {fault for each in services for fault in faults_of(services, of=each.service)}
+
+
+def test_nothing_is_said_of_the_sample_services(tmp_path: Path) -> None:
+    bus, stores = f"sqlite:///{tmp_path}/bus.db", f"sqlite:///{tmp_path}/"
+    samples = [
+        orders(bus, stores + "orders.db").service,
+        inventory(bus, stores + "inventory.db"),
+        payments(bus, stores + "payments.db", Turnstile()),
+        shipping(bus, stores + "shipping.db"),
+    ]
+    assert every_fault(*(each.describe() for each in samples)) == set()
+
+
+def test_a_step_may_be_undone_by_an_event_that_a_reaction_to_the_failure_emits() -> None:
+    """One service makes one fact of many failures, and the others undo on that."""
+    shop = service(
+        "shop",
+        reaction("place", emits=("Placed",), undone_on={"Cancelled": ()}),
+        reaction("cancel", "Failed", emits=("Cancelled",), effect_free=True),
+    )
+    assert every_fault(shop, BANK) == set()
+
+
+def test_a_step_that_can_fail_beside_a_pivot_is_told_to_both() -> None:
+    """Both react to the same event, so that one may fail when the other has succeeded."""
+    shop = service("shop", reaction("place", emits=("Placed",), undone_on={"Failed": (), "Refused": ()}))
+    stock = service(
+        "stock", reaction("reserve", "Placed", undone_on={"Failed": ()}, fails_as="Refused", emits=("Kept",))
+    )
+    told = (
+        "stock.reserve runs beside the pivot bank.charge and can fail after that has succeeded, when there "
+        "is no way back: let the pivot come after it"
+    )
+    graph = [shop, stock, BANK]
+    assert told in faults_of(graph, of="stock")
+    assert faults_of(graph, of="bank") == [told]
+    assert faults_of(graph, of="shop") == []
+
+
+def test_a_step_that_can_fail_further_down_beside_a_pivot_is_told_too() -> None:
+    shop = service("shop", reaction("place", emits=("Placed",), undone_on={"Failed": (), "Refused": ()}))
+    risk = service("risk", reaction("look", "Placed", emits=("Seen",), effect_free=True))
+    stock = service("stock", reaction("reserve", "Seen", effect_free=True, fails_as="Refused"))
+    [told] = faults_of([shop, risk, stock, BANK], of="stock")
+    assert told.startswith("stock.reserve runs beside the pivot bank.charge and can fail")
+
+
+def test_steps_that_all_come_before_a_pivot_may_fail_side_by_side() -> None:
+    """A service that waits for both emits the event that the pivot reacts to."""
+    undone = {"Failed": (), "Refused": (), "Doubted": ()}
+    shop = service("shop", reaction("place", emits=("Placed",), undone_on=undone))
+    stock = service(
+        "stock", reaction("reserve", "Placed", emits=("Kept",), fails_as="Refused", undone_on=undone)
+    )
+    risk = service("risk", reaction("look", "Placed", emits=("Seen",), fails_as="Doubted", effect_free=True))
+    both = service(
+        "both",
+        reaction("kept", "Kept", emits=("Ready",), effect_free=True),
+        reaction("seen", "Seen", emits=("Ready",), effect_free=True),
+    )
+    bank = service("bank", reaction("charge", "Ready", fails_as="Failed", kind=Step.PIVOT))
+    assert every_fault(shop, stock, risk, both, bank) == set()
+
+
+def test_ways_that_may_exclude_each_other_may_each_have_a_pivot() -> None:
+    """A card or cash: what the one fails as undoes what both began with."""
+    undone = {"CardFailed": (), "CashFailed": ()}
+    shop = service("shop", reaction("place", emits=("ByCard", "ByCash"), undone_on=undone))
+    card = service("card", reaction("charge", "ByCard", fails_as="CardFailed", kind=Step.PIVOT))
+    cash = service("cash", reaction("collect", "ByCash", fails_as="CashFailed", kind=Step.PIVOT))
+    assert every_fault(shop, card, cash) == set()
+
+
+STILL_UNDONE = (
+    "shop.place can still be undone by Cancelled after the pivot bank.charge has succeeded: "
+    "have Cancelled decided by bank, or by a step that comes before the pivot"
+)
+CANCELLED_SHOP = reaction("place", emits=("Placed",), undone_on={"Failed": (), "Cancelled": ()})
+
+
+def test_an_event_from_elsewhere_that_undoes_what_comes_before_a_pivot_is_told_to_both() -> None:
+    """It may come when the pivot has succeeded."""
+    graph = [service("shop", CANCELLED_SHOP), BANK]
+    assert faults_of(graph, of="shop") == faults_of(graph, of="bank") == [STILL_UNDONE]
+
+
+def test_an_event_that_another_service_decides_is_told_likewise() -> None:
+    cancelling = reaction("cancel", "CancelAsked", emits=("Cancelled",), kind=Step.RETRIABLE)
+    assert every_fault(service("shop", CANCELLED_SHOP, cancelling), BANK) == {STILL_UNDONE}
+
+
+def test_only_the_first_of_a_chain_of_compensations_is_told() -> None:
+    """The others are mended with it."""
+    shop = service("shop", CANCELLED_SHOP)
+    stock = service(
+        "stock", reaction("reserve", "Placed", emits=("Kept",), undone_on={"Failed": (), "Withdrawn": ()})
+    )
+    chained = service("shop", reaction("place", emits=("Placed",), undone_on={"Cancelled": ("Withdrawn",)}))
+    assert faults_of([shop, BANK], of="bank") == [STILL_UNDONE]
+    [kept, told] = faults_of([chained, stock, BANK], of="bank")
+    assert kept.startswith("shop.place is not undone when bank.charge fails")
+    assert told == STILL_UNDONE
+
+
+def test_an_event_that_follows_from_the_success_of_a_pivot_must_not_undo_what_came_before() -> None:
+    late = service("mail", reaction("send", "Charged", emits=("Cancelled",), kind=Step.RETRIABLE))
+    assert every_fault(service("shop", CANCELLED_SHOP), BANK, late) == {STILL_UNDONE}
+
+
+def test_an_event_that_the_service_of_the_pivot_decides_may_undo_what_comes_before() -> None:
+    """It knows whether the pivot has succeeded."""
+    bank = service(
+        "bank",
+        *BANK.reactions,
+        reaction("decide", "CancelAsked", emits=("Cancelled",), kind=Step.RETRIABLE),
+    )
+    assert every_fault(service("shop", CANCELLED_SHOP), bank) == set()
+
+
+def test_a_step_before_the_pivot_may_decide_between_two_events() -> None:
+    stock = service("stock", reaction("reserve", "Placed", emits=("Kept", "Cancelled"), effect_free=True))
+    bank = service("bank", reaction("charge", "Kept", fails_as="Failed", kind=Step.PIVOT))
+    assert every_fault(service("shop", CANCELLED_SHOP), stock, bank) == set()
 
 
 def test_events_of_which_several_services_tell_are_followed_through_all_of_them() -> None:

@@ -7,24 +7,14 @@ have announced themselves.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import NamedTuple
 
+from amends._choreography.finality import reversals
+from amends._choreography.flow import Node, ancestors_of, consequences, nodes_of
 from amends.v1 import choreography_pb2, saga_pb2
 
 Step = saga_pb2.Step
-
-
-class Node(NamedTuple):
-    """A reaction of a service."""
-
-    service: str
-    reaction: choreography_pb2.ReactionDescription
-
-    def __str__(self) -> str:
-        """Names it as people do."""
-        return f"{self.service}.{self.reaction.step}"
 
 
 def faults_of(services: Sequence[choreography_pb2.ServiceDescription], *, of: str) -> list[str]:
@@ -34,13 +24,13 @@ def faults_of(services: Sequence[choreography_pb2.ServiceDescription], *, of: st
         services: all that are known.
         of: names the service.
     """
-    nodes = [Node(service.service, reaction) for service in services for reaction in service.reactions]
+    nodes = nodes_of(services)
     mine = [node for node in nodes if node.service == of]
     return [
         *_unheard(mine, nodes),
         *_cycles(mine, nodes),
         *_not_undone(mine, nodes),
-        *_beyond_the_pivot(mine, nodes),
+        *reversals(mine, nodes),
     ]
 
 
@@ -90,50 +80,14 @@ def _leads(node: Node) -> Iterator[tuple[str, str]]:
             yield compensation.on, name
 
 
-def _before(nodes: Sequence[Node]) -> Mapping[int, set[int]]:
-    """For each reaction, by its place, those that must have succeeded before it."""
-    emitters: dict[str, set[int]] = defaultdict(set)
-    for place, node in enumerate(nodes):
-        for name in node.reaction.emits:
-            emitters[name].add(place)
-    before: dict[int, set[int]] = {}
-
-    def find(place: int, seen: frozenset[int]) -> set[int]:
-        if place in before or place in seen:
-            return before.get(place, set())
-        found: set[int] = set()
-        for emitter in emitters.get(nodes[place].reaction.on, ()):
-            found |= {emitter} | find(emitter, seen | {place})
-        before[place] = found
-        return found
-
-    for place in range(len(nodes)):
-        find(place, frozenset())
-    return before
-
-
-def _consequences(failure: str, nodes: Sequence[Node]) -> set[str]:
-    """A failure and every event that its compensations lead to."""
-    found, ahead = {failure}, [failure]
-    while ahead:
-        name = ahead.pop()
-        for node in nodes:
-            for compensation in node.reaction.compensations:
-                if compensation.on == name:
-                    fresh = set(compensation.emits) - found
-                    found |= fresh
-                    ahead += sorted(fresh)
-    return found
-
-
 def _not_undone(mine: Sequence[Node], nodes: Sequence[Node]) -> Iterator[str]:
     """A step that has taken effect, and stays when a later one is rejected."""
-    before = _before(nodes)
+    ancestors = ancestors_of(nodes)
     for place, node in enumerate(nodes):
         if not node.reaction.fails_as:
             continue
-        undoing = _consequences(node.reaction.fails_as, nodes)
-        for earlier in sorted(before[place]):
+        undoing = consequences([node.reaction.fails_as], nodes)
+        for earlier in sorted(ancestors[place]):
             effect = nodes[earlier].reaction
             if effect.effect_free or effect.kind != Step.COMPENSATABLE:
                 continue
@@ -144,13 +98,3 @@ def _not_undone(mine: Sequence[Node], nodes: Sequence[Node]) -> Iterator[str]:
                     f"{nodes[earlier]} is not undone when {node} fails as {node.reaction.fails_as}: "
                     "give it a compensation on that event, or on one that follows from it"
                 )
-
-
-def _beyond_the_pivot(mine: Sequence[Node], nodes: Sequence[Node]) -> Iterator[str]:
-    """A step behind the point of no return that can say no."""
-    before = _before(nodes)
-    for place, node in enumerate(nodes):
-        pivots = [nodes[earlier] for earlier in before[place] if nodes[earlier].reaction.kind == Step.PIVOT]
-        for pivot in pivots:
-            if node.reaction.fails_as and (node in mine or pivot in mine):
-                yield f"{node} comes after the pivot {pivot} and can fail: after that there is no way back"
