@@ -17,14 +17,21 @@ REPLAYED = pb.DeadLetterReplayed.DESCRIPTOR.full_name
 DISCARDED = pb.DeadLetterDiscarded.DESCRIPTOR.full_name
 
 
-def reaction(step: str, on: str, emits: str, fails_as: str = "", **undone: str) -> pb.ReactionDescription:
+def reaction(
+    step: str,
+    on: str,
+    emits: str,
+    fails_as: str = "",
+    kind: saga_pb2.Step.Kind.ValueType = saga_pb2.Step.COMPENSATABLE,
+    **undone: str,
+) -> pb.ReactionDescription:
     """A reaction; `undone` says by which event it is compensated, and what it emits then."""
     return pb.ReactionDescription(
         step=step,
         on=on,
         emits=[emits],
         fails_as=fails_as,
-        kind=saga_pb2.Step.COMPENSATABLE,
+        kind=kind,
         compensations=[
             pb.CompensationDescription(on=event_type, emits=[told]) for event_type, told in undone.items()
         ],

@@ -12,6 +12,7 @@ import pytest
 from amends._bus.interface import BusUnavailableError, Message
 from amends._bus.opening import bus_at
 from amends.v1 import saga_pb2
+from amends.v1.choreography_pb2 import ServiceDescription
 from amends_coordinator.core.fold import BrokenLogError
 from amends_coordinator.core.transitions import SagaState, TrackedState
 from amends_coordinator.store import SqliteStore
@@ -276,6 +277,39 @@ async def test_silence_stalls_a_saga_and_the_next_event_has_it_go_on(
         "saga_completed",
     ]
     assert world.tracker.counts.stalled == 1
+
+
+async def test_a_saga_that_turns_back_after_its_pivot_is_never_shown_as_compensated(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is listed, counted and logged, stays so over a restart, and needs somebody at once."""
+    shipping = ServiceDescription.FromString(SERVICES["shipping"])
+    shipping.reactions[0].kind = saga_pb2.Step.PIVOT
+    await world.bus.announce("shipping", shipping.SerializeToString())
+    await world.tracker.follower.look_at_services()
+    story = Story().completed()
+    story.tell("PaymentFailed", source="web")
+    story.tell("StockReleased", "inventory.reserve", "compensated")
+    story.tell("OrderCancelled", "orders.place", "compensated")
+    await world.publish(*story.messages()[:4])
+    await world.publish(story.messages()[4])
+    passed = "turned back although shipping.ship, its pivot, succeeded"
+    assert f"saga order-1 has stalled: {passed}" in caplog.text
+    await world.stop()
+    await world.start()
+    await world.publish(*story.messages(5))
+    assert (await world.state(), (await world.get()).needs_attention) == ("STALLED", passed)
+    assert await world.listed(needs_attention=True) == ["order-1"]
+    assert (await world.kinds())[5:] == [
+        "saga_completed",
+        "event_observed",
+        "compensation_started",
+        "saga_stalled",
+        "event_observed",
+        "event_observed",
+    ]
+    await world.tracker.survey()
+    assert world.tracker.counts.census == {TrackedState.STALLED: 1}
 
 
 async def test_silence_counts_only_while_somebody_listens(world: World) -> None:

@@ -260,6 +260,64 @@ def test_a_dead_letter_of_a_compensation_is_shown_at_the_step_that_is_to_be_undo
     assert shown["inventory.reserve"].last_failure.direction == saga_pb2.BACKWARD
 
 
+PIVOTED = services(
+    orders=[
+        reaction("place", "", "OrderPlaced", PaymentFailed="OrderWithdrawn", OrderCancelled="OrderWithdrawn")
+    ],
+    payments=[reaction("charge", "OrderPlaced", "PaymentTaken", "PaymentFailed", kind=saga_pb2.Step.PIVOT)],
+)
+
+
+def test_a_saga_that_turned_back_after_its_pivot_stalls_and_says_so() -> None:
+    """P8: a cancel came when the money had been taken. The order goes, and the money stays."""
+    story = Story()
+    story.tell("OrderPlaced", "orders.place")
+    story.tell("PaymentTaken", "payments.charge")
+    saga = TrackedSaga(id="s")
+    assert heard(saga, story.events, graph=PIVOTED)[-1] == "Ended"
+    assert saga.state is TrackedState.COMPLETED
+    story.tell("OrderCancelled", source="web")
+    assert heard(saga, story.events[2:], graph=PIVOTED) == ["Heard", "TurnedBack", "Stalled"]
+    story.tell("OrderWithdrawn", "orders.place", "compensated")
+    assert heard(saga, story.events[3:], graph=PIVOTED) == ["Heard"]
+    assert (saga.state, saga.end_time) == (TrackedState.STALLED, None)
+    assert saga.needs_attention == "turned back although payments.charge, its pivot, succeeded"
+    assert steps(saga, PIVOTED) == {"orders.place": "COMPENSATED", "payments.charge": "SUCCEEDED"}
+
+
+def test_a_pivot_that_succeeds_after_a_saga_has_turned_back_is_told_likewise() -> None:
+    """The cancel came first, and the payment went through beside it."""
+    story = Story()
+    story.tell("OrderPlaced", "orders.place")
+    story.tell("OrderCancelled", source="web")
+    story.tell("OrderWithdrawn", "orders.place", "compensated")
+    saga = track(story, graph=PIVOTED)
+    assert saga.state is TrackedState.COMPENSATING
+    story.tell("PaymentTaken", "payments.charge")
+    assert heard(saga, story.events[3:], graph=PIVOTED) == ["Heard", "Stalled"]
+    assert saga.needs_attention == "turned back although payments.charge, its pivot, succeeded"
+
+
+def test_a_saga_that_turned_back_at_its_pivot_is_compensated() -> None:
+    story = Story()
+    story.tell("OrderPlaced", "orders.place")
+    story.tell("PaymentFailed", "payments.charge", "rejected")
+    story.tell("OrderWithdrawn", "orders.place", "compensated")
+    assert track(story, graph=PIVOTED).state is TrackedState.COMPENSATED
+
+
+def test_a_dead_letter_is_told_beside_a_pivot_that_was_passed() -> None:
+    story = Story()
+    story.tell("OrderPlaced", "orders.place")
+    story.tell("PaymentTaken", "payments.charge")
+    cancelled = story.tell("OrderCancelled", source="web")
+    story.dead(cancelled, "orders", "place")
+    assert track(story, graph=PIVOTED).needs_attention == (
+        "turned back although payments.charge, its pivot, succeeded; "
+        "orders could not deal with OrderCancelled: HANDLER_FAILED; see amends dead-letters list"
+    )
+
+
 def test_a_saga_that_ended_goes_on_if_more_comes_of_it() -> None:
     """An end is a conclusion: a late event may begin another branch."""
     story = Story().completed()

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amends.v1.choreography_pb2 import ServiceDescription
+from amends.v1.saga_pb2 import Step
 from amends_coordinator.core.transitions import TrackedState
 from amends_coordinator.store.tracking import TrackedRow
+from amends_coordinator.tracker.graph import StepKey
 from amends_coordinator.tracker.judging import judge
 from amends_coordinator.tracker.ledger import rebuild
 from amends_coordinator.tracker.messages import fact_to_proto, saga_to_proto
@@ -15,7 +18,9 @@ from amends_coordinator.tracker.reading import read_graph
 from amends_coordinator.tracker.saga import Ended, Fact, Heard, Stalled, TrackedSaga, conclude, hear
 from tests.tracker.shop import NOW, SERVICES
 
-GRAPH = read_graph(SERVICES)
+SHIPPING = ServiceDescription.FromString(SERVICES["shipping"])
+SHIPPING.reactions[0].kind = Step.PIVOT
+GRAPH = read_graph({**SERVICES, "shipping": SHIPPING.SerializeToString()})
 TYPES = [
     "OrderPlaced", "StockReserved", "PaymentTaken", "ShipmentBooked", "PaymentFailed", "ShipmentFailed",
     "StockReleased", "PaymentReturned", "OrderCancelled", "Unheard",
@@ -93,7 +98,10 @@ def test_what_is_read_from_the_store_is_what_was_live(found: list[tuple[list[Obs
 
 @given(pages)
 def test_states_and_facts_agree(found: list[tuple[list[Observation], str]]) -> None:
-    """P3: a saga that completed has undone nothing. One that needs somebody has stalled, and says why."""
+    """P3, P8: a saga that completed has undone nothing; in one that is compensated no pivot succeeded.
+
+    One that needs somebody has stalled, and says why.
+    """
     saga, facts = follow(found)
     if not saga.observations:
         return
@@ -102,6 +110,9 @@ def test_states_and_facts_agree(found: list[tuple[list[Observation], str]]) -> N
     outcomes = {each.outcome for each in saga.observations if each.key is not None}
     if saga.state is TrackedState.COMPLETED:
         assert TURNED_BACK.isdisjoint(outcomes)
+    if saga.state is TrackedState.COMPENSATED:
+        ship = StepKey("shipping", "ship")
+        assert not any(each.key == ship and each.outcome is Outcome.SUCCEEDED for each in saga.observations)
     assert (saga.needs_attention != "") == (saga.state is TrackedState.STALLED)
     assert (saga.end_time is not None) == saga.state.ended
     if saga.state.ended:

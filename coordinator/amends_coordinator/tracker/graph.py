@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from amends_coordinator.core.definition import Kind
+
 
 class StepKey(NamedTuple):
     """One step of choreographed sagas: a reaction of a service."""
@@ -67,6 +69,11 @@ class Graph:
     def reaction(self, key: StepKey) -> Reaction | None:
         """Finds what was said of a step."""
         return self._reactions.get(key)
+
+    def is_pivot(self, key: StepKey) -> bool:
+        """Whether a step was said to be one after which there is no way back."""
+        reaction = self._reactions.get(key)
+        return reaction is not None and reaction.kind == Kind.PIVOT
 
     def reactions_on(self, event_type: str) -> Sequence[Reaction]:
         """Lists the steps that an event of this type has tried."""

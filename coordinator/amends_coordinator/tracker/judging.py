@@ -10,6 +10,9 @@ from the row and from the events that were heard:
 | rejected              | nothing more               | nothing: there is no effect    |
 | compensated or buried | nothing more               | nothing more                   |
 
+A pivot that succeeded is never undone. If anything else is, the saga is half done and half undone (P8), and
+nothing that its services do by themselves will put that right.
+
 These are the answers of the fence: one that was rejected or undone before confirms a compensation and says
 nothing; one that was never tried is buried, and says so. What an operator has had a service discard is not
 expected of it any more.
@@ -55,6 +58,7 @@ class Judgement:
     expected: Sequence[Expected]
     letters: Sequence[Letter]  # those that nobody has sent again or discarded
     turned_back_by: Observation | None  # the event that made the saga turn back; None while it goes forward
+    pivots: Sequence[StepKey]  # those that have succeeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,7 @@ def judge(graph: Graph, observations: Iterable[Observation]) -> Judgement:
         expected=expected,
         letters=tuple(letters.values()),
         turned_back_by=turned_back_by or next(backward, None),
+        pivots=[key for key, ends in told.items() if Outcome.SUCCEEDED in ends.by and graph.is_pivot(key)],
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from amends_coordinator.core.transitions import TrackedState
-from amends_coordinator.tracker.graph import Graph
+from amends_coordinator.tracker.graph import Graph, StepKey
 from amends_coordinator.tracker.judging import Expected, Judgement, judge
 from amends_coordinator.tracker.observation import TURNED_BACK, Letter, Observation
 
@@ -159,8 +159,10 @@ def _state(saga: TrackedSaga, judgement: Judgement, silence: str) -> tuple[Track
     turned_back = judgement.turned_back_by is not None
     if saga.full:
         return TrackedState.STALLED, f"has {EVENTS_MAX} events; what came after them is not followed"
-    if judgement.letters:
-        return TrackedState.STALLED, _named([_unhandled(each) for each in judgement.letters])
+    reasons = [_past(key) for key in judgement.pivots] if turned_back else []
+    reasons += [_unhandled(each) for each in judgement.letters]
+    if reasons:
+        return TrackedState.STALLED, _named(reasons)
     if not judgement.expected:
         return (TrackedState.COMPENSATED if turned_back else TrackedState.COMPLETED), ""
     if silence:
@@ -171,6 +173,10 @@ def _state(saga: TrackedSaga, judgement: Judgement, silence: str) -> tuple[Track
 def _named(reasons: Sequence[str]) -> str:
     more = len(reasons) - NAMED_MAX
     return "; ".join(reasons[:NAMED_MAX]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _past(pivot: StepKey) -> str:
+    return f"turned back although {pivot.name}, its pivot, succeeded"
 
 
 def _missing(expected: Expected, silence: str) -> str:
