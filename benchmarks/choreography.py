@@ -4,8 +4,8 @@
 
 The work: an event of 200 bytes goes through three services, each with a business row and its fence, inbox
 and outbox on SQLite with synchronous=FULL; the load is a fourth service, which begins sagas and hears of
-their end. Each is a process; with ``--bus nats`` a NATS server that syncs every message is one more. Sagas and
-raw calls take turns, and in the end the business rows are counted.
+their end. Each is a process; with ``--bus nats`` a NATS server that syncs every message is one more. Sagas
+and raw calls take turns, and in the end the business rows are counted.
 """
 
 import argparse

@@ -83,9 +83,9 @@ class Engine:
         await bus.open()
         if bus.retention + RETENTION_MARGIN_S > self._retention.total_seconds():
             raise StartError(
-                f"retention is {self._retention}, and the bus may deliver an event again after "
-                f"{timedelta(seconds=bus.retention)}: set it to at least "
-                f"{timedelta(seconds=bus.retention + RETENTION_MARGIN_S)}, or an event has its effect twice"
+                f"retention is {_days(self._retention.total_seconds())}, and the bus may deliver an event "
+                f"again after {_days(bus.retention)}: set it to at least "
+                f"{_days(bus.retention + RETENTION_MARGIN_S)}, or an event has its effect twice"
             )
         await membership.begin(bus, await self._gatherer.between_batches(self._service_id))
         self._consumer = Consumer(
@@ -243,3 +243,7 @@ class Engine:
             raise
         found: str = db.execute(queries.GET_SERVICE, (self._reactor.service,)).fetchone()[0]
         return found
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / 86_400:g} days"
