@@ -47,7 +47,7 @@ def bus(request: pytest.FixtureRequest) -> str:
 
 def test_p2_p3_p4_every_order_ends_and_the_ledgers_agree(bus: str, tmp_path: Path) -> None:
     """Through kills before a publish, before an acknowledgement and in a crowd; and nothing is left."""
-    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    env = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "200"}
     command = [*DEMO, "--bus", bus]
     demo = subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=110, check=False
@@ -66,7 +66,7 @@ def test_p2_p3_p4_every_order_ends_and_the_ledgers_agree(bus: str, tmp_path: Pat
 
 
 async def test_it_leaves_nothing_behind_when_it_is_interrupted(tmp_path: Path) -> None:
-    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    env = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "200"}
     demo = await asyncio.create_subprocess_exec(*DEMO, cwd=ROOT, env=env, stdout=PIPE, stderr=STDOUT)
     assert demo.stdout is not None
     output = (await demo.stdout.readuntil(b"OrderPlaced")).decode()

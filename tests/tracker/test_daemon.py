@@ -64,7 +64,7 @@ class Stage:
         """Runs `amends` and returns its exit status and what it said."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "amends_coordinator.cli", *arguments, cwd=ROOT,
-            env={**os.environ, "AMENDS_TARGET": self.listen},
+            env={**os.environ, "AMENDS_TARGET": self.listen, "COLUMNS": "200"},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         async with asyncio.timeout(PATIENCE_S):

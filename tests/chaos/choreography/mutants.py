@@ -19,10 +19,11 @@ MUTANTS: Final = (
         "acknowledge before the commit",
         "P2",
         "amends._choreography.consuming",
-        "            self._in_flight[id(delivery)] = delivery\n",
-        "            self._in_flight[id(delivery)] = delivery\n"
+        "        self._in_flight.update((id(delivery), delivery) for delivery in deliveries)\n",
+        "        self._in_flight.update((id(delivery), delivery) for delivery in deliveries)\n"
+        "        for delivery in deliveries:\n"
         "            self._settlements.append(Settlement(delivery=delivery, verdict=Verdict.ACK))\n"
-        "            self._changed.set()\n",
+        "        self._changed.set()\n",
     ),
     Mutant(
         "mark as sent before it is published",
@@ -104,7 +105,7 @@ MUTANTS: Final = (
         "bury an event without a letter",
         "P12",
         "amends._choreography.reacting",
-        "        outbox.enqueue(db, [emission.system_message(letter)], now)\n",
+        "        outbox.enqueue(db, [self._telling(letter, saga_id)], now)\n",
         "",
     ),
     Mutant(
