@@ -5,8 +5,19 @@ from typing import Final
 
 import pytest
 
-LONGEST: Final = ("simulation", "model", "chaos", "fuzz")
+LONGEST: Final = ("simulation", "model", "chaos", "fuzz", "samples")
 """The folders whose tests take longest."""
+
+UNMEASURED: Final = ("benchmarks", "bus", "chaos", "choreography", "conformance", "samples", "stubs")
+"""The folders whose tests start processes that need not be measured: what these run is reached elsewhere too,
+and measuring takes as long again."""
+
+
+@pytest.fixture(autouse=True)
+def measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the processes that a test starts count for coverage, or not."""
+    if request.path.parent.name in UNMEASURED:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
