@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# One more than there are cores: many tests wait for processes.
+WORKERS := $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 PROTOS := $(wildcard protos/amends/v1/*.proto)
 
 # Which bus carries the events of the choreographed demo: sqlite, or nats for a real nats-server.
@@ -20,7 +22,7 @@ up: .venv            ## starts daemon and participants, and stays until Ctrl-C
 
 test: .venv          ## runs the tests on every core, and says which branches they do not reach
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include="*/amends_coordinator/core/*,*/amends/_fence/*" --fail-under=100
 	@echo "Of everything, in per cent:"

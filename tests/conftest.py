@@ -8,7 +8,10 @@ import pytest
 LONGEST: Final = ("simulation", "model", "chaos", "fuzz", "samples")
 """The folders whose tests take longest."""
 
-UNMEASURED: Final = ("benchmarks", "bus", "chaos", "choreography", "conformance", "samples", "stubs")
+UNMEASURED: Final = (
+    *("benchmarks", "bus", "chaos", "choreography", "conformance", "http_api", "integration"),
+    *("observability", "recorded", "samples", "stubs", "tracker"),
+)
 """The folders whose tests start processes that need not be measured: what these run is reached elsewhere too,
 and measuring takes as long again."""
 
