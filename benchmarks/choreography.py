@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from amends.choreography import EventContext, EventService, JsonEvent, Kind
+from amends.choreography import EventContext, EventService, JsonEvent, Kind, Reaction
 from benchmarks import _raw
 from benchmarks._event_service import BEGUN, ENDED, REFUSED, SCHEMA, SERVICES, count_effects
 from benchmarks._load import Window
@@ -48,6 +48,7 @@ class Load:
     compensated: int = 0
     _waiting: "dict[str, asyncio.Future[bool]]" = field(default_factory=dict)
     _started: int = 0
+    _place: "Reaction[dict[str, str], JsonEvent]" = field(init=False)
 
     def declare(self) -> None:
         """Declares the entry of sagas, and what hears of their end."""
@@ -72,8 +73,6 @@ class Load:
 
         self._place = place
 
-    _place: object = None
-
     async def run(self, warm_up: float, seconds: float) -> Window:
         """Drives the services for a warm-up and a window of so many seconds."""
         samples: list[tuple[float, float]] = []
@@ -96,7 +95,7 @@ class Load:
             waiter = self._waiting[saga_id] = loop.create_future()
             rejects = int(self._started * self.rejected) > int((self._started - 1) * self.rejected)
             content = {"content": (IS_COMPENSATED if rejects else COMPLETES).value.decode()}
-            await self.service.begin(self._place, content, saga_id=saga_id)  # type: ignore[arg-type]
+            await self.service.begin(self._place, content, saga_id=saga_id)
             try:
                 completed = await asyncio.wait_for(waiter, PATIENCE_S)
             except TimeoutError:

@@ -164,7 +164,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> _Daemon:
     if metrics_server is not None:
         print(f"amends: metrics at http://{metrics_server.address}/metrics", flush=True)  # noqa: T201
     if http is not None:
-        print(f"amends: JSON at {http.url}", flush=True)  # noqa: T201
+        print(f"amends: JSON at {http.url}", flush=True)  # noqa: T201 - who started it waits for this
     return _Daemon(runtime, keeper, tracker, server, health, http)
 
 

@@ -150,6 +150,6 @@ class _Detail(ErrorDetail):
         del shown["@type"]
         self._shown = wkt.Struct.from_python(shown)
 
-    def value(self, desc_or_registry: object = None, /) -> LibraryMessage | None:  # type: ignore[override]
+    def value(self, desc_or_registry: object = None, /) -> LibraryMessage | None:  # type: ignore[override] # of no use here
         """What the detail says, as a Struct, whatever is asked for."""
         return self._shown

@@ -106,14 +106,6 @@ def mark_refused(
     db.execute(queries.MARK_REFUSED, (error, not_before, dead_at, number))
 
 
-def next_unsent(db: sqlite3.Connection) -> float | None:
-    """Tells when the next refused row is to be tried again."""
-    cursor = db.execute(queries.NEXT_UNSENT)
-    cursor.row_factory = None
-    moment: float | None = cursor.fetchone()[0]
-    return moment
-
-
 def backlog(db: sqlite3.Connection) -> Backlog:
     """Counts what is not published."""
     cursor = db.execute(queries.BACKLOG)

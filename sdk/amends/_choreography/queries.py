@@ -111,11 +111,6 @@ WHERE partition IN (SELECT value FROM json_each(?1)) AND sent_at IS NULL AND NOT
 ORDER BY number LIMIT ?3
 """
 
-NEXT_UNSENT: Final = """
-SELECT min(not_before) FROM amends_outbox
-WHERE sent_at IS NULL AND attempts > 0 AND dead_at IS NULL
-"""
-
 LAST: Final = "SELECT coalesce(max(number), 0) FROM amends_outbox"
 
 SINCE: Final = """

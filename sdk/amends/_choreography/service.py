@@ -342,7 +342,7 @@ class EventService:
         await self.start()
         try:
             async with alongside:
-                print(f"{self.name}: listening on {self._bus.url}", flush=True)  # noqa: T201
+                print(f"{self.name}: listening on {self._bus.url}", flush=True)  # noqa: T201 - who started it waits for this
                 await self._until(stopped)
         finally:
             await self.stop(grace)

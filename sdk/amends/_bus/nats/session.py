@@ -190,7 +190,7 @@ class Inbox:
     async def close(self) -> None:
         """Has the server send nothing more to it, and returns once all it had sent was received."""
         with suppress(nats.errors.Error, OSError):
-            await self._subscription.drain()  # type: ignore[no-untyped-call]
+            await self._subscription.drain()  # type: ignore[no-untyped-call] # the library has no types here
 
 
 def is_delivery(message: Msg) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -116,7 +117,7 @@ class SqliteBus:
             oldest = time.time() - self._retention
             page: list[tuple[int, Message]] = []
             try:
-                page = await self._consumers.run(lambda connection: read_page(connection, after, oldest))  # noqa: B023
+                page = await self._consumers.run(partial(read_page, after=after, oldest=oldest))
             except BusUnavailableError:
                 if not follow:
                     raise

@@ -201,7 +201,8 @@ def settle(
     done = [one.delivery for one in settlements if one.verdict is not Verdict.NAK]
     back = [one for one in settlements if one.verdict is Verdict.NAK]
     if done:
-        connection.executemany(f"DELETE FROM deliveries WHERE {_OWNED}", _owned(owner, done))  # noqa: S608
+        statement = f"DELETE FROM deliveries WHERE {_OWNED}"  # noqa: S608 - of constants
+        connection.executemany(statement, _owned(owner, done))
     if back:
         dues = [now + one.delay for one in back]
         rows = _owned(owner, [one.delivery for one in back])
