@@ -25,11 +25,13 @@ _sym_db = _symbol_database.Default()
 from amends.v1 import participant_pb2 as amends_dot_v1_dot_participant__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
+from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import code_pb2 as google_dot_rpc_dot_code__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61mends/v1/saga.proto\x12\tamends.v1\x1a\x1b\x61mends/v1/participant.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\nDefinition\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12$\n\x05steps\x18\x03 \x03(\x0b\x32\x0f.amends.v1.StepB\x04\xe2\x41\x01\x02\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xe0\x02\n\x04Step\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0bparticipant\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61\x63tion\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x05needs\x18\x04 \x01(\x0b\x32\x15.amends.v1.Step.Needs\x12\"\n\x04kind\x18\x05 \x01(\x0e\x32\x14.amends.v1.Step.Kind\x12\x13\n\x0b\x65\x66\x66\x65\x63t_free\x18\x06 \x01(\x08\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x05retry\x18\x08 \x01(\x0b\x32\x16.amends.v1.RetryPolicy\x1a\x16\n\x05Needs\x12\r\n\x05steps\x18\x01 \x03(\t\"I\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rCOMPENSATABLE\x10\x01\x12\t\n\x05PIVOT\x10\x02\x12\r\n\tRETRIABLE\x10\x03\"\xa3\x01\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\x05\x12\x32\n\x0finitial_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x62\x61\x63koff_multiplier\x18\x03 \x01(\x01\x12.\n\x0bmax_backoff\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbc\x06\n\x04Saga\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\ndefinition\x18\x02 \x01(\x0b\x32\x15.amends.v1.Definition\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.amends.v1.Saga.State\x12!\n\x05steps\x18\x04 \x03(\x0b\x32\x12.amends.v1.StepRun\x12#\n\x05input\x18\x05 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x34\n\x0bstep_inputs\x18\x06 \x03(\x0b\x32\x1f.amends.v1.Saga.StepInputsEntry\x12+\n\x06labels\x18\x07 \x03(\x0b\x32\x1b.amends.v1.Saga.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\tturn_back\x18\x0b \x01(\x0b\x32\x13.amends.v1.TurnBack\x12\x17\n\x0fneeds_attention\x18\x0c \x01(\t\x12\x18\n\x10\x63\x61ncel_requested\x18\r \x01(\x08\x12\x10\n\x08sequence\x18\x0e \x01(\x03\x12\x13\n\x0btraceparent\x18\x0f \x01(\t\x12-\n\x0c\x63horeography\x18\x10 \x01(\x0b\x32\x17.amends.v1.Choreography\x1aG\n\x0fStepInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"v\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\r\n\tCOMPLETED\x10\x02\x12\x10\n\x0c\x43OMPENSATING\x10\x03\x12\x0f\n\x0b\x43OMPENSATED\x10\x04\x12\n\n\x06PARKED\x10\x05\x12\x0b\n\x07STALLED\x10\x06\">\n\x0c\x43horeography\x12.\n\nheard_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x0e\x45ventReference\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\"\xb8\x02\n\x08TurnBack\x12(\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x19.amends.v1.TurnBack.Cause\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x33\n\x08metadata\x18\x05 \x03(\x0b\x32!.amends.v1.TurnBack.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x11\n\rSTEP_REJECTED\x10\x01\x12\x16\n\x12\x41TTEMPTS_EXHAUSTED\x10\x02\x12\x13\n\x0f\x44\x45\x41\x44LINE_PASSED\x10\x03\x12\r\n\tCANCELLED\x10\x04\"\xf4\x04\n\x07StepRun\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.amends.v1.StepRun.State\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x1d\n\x15\x63ompensation_attempts\x18\x04 \x01(\x05\x12\x11\n\tin_flight\x18\x05 \x01(\x08\x12\x35\n\x11next_attempt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0clast_failure\x18\x07 \x01(\x0b\x32\x19.amends.v1.AttemptFailure\x12$\n\x06result\x18\x08 \x01(\x0b\x32\x14.google.protobuf.Any\x12&\n\trejection\x18\t \x01(\x0b\x32\x13.amends.v1.Rejected\x12\x36\n\x07refusal\x18\n \x01(\x0b\x32%.amends.v1.CompensateResponse.Refused\x12(\n\x05\x63\x61use\x18\x0b \x01(\x0b\x32\x19.amends.v1.EventReference\x12\x35\n\x12\x63ompensation_cause\x18\x0c \x01(\x0b\x32\x19.amends.v1.EventReference\"\x9e\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07WAITING\x10\x01\x12\n\n\x06TRYING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\x0c\n\x08REJECTED\x10\x04\x12\x0b\n\x07UNKNOWN\x10\x05\x12\x10\n\x0c\x43OMPENSATING\x10\x06\x12\x0f\n\x0b\x43OMPENSATED\x10\x07\x12\x0b\n\x07SKIPPED\x10\x08\x12\x0b\n\x07REFUSED\x10\t\"\x93\x01\n\x0e\x41ttemptFailure\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\'\n\tdirection\x18\x02 \x01(\x0e\x32\x14.amends.v1.Direction\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x05\x12\x0f\n\x07message\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*A\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x46ORWARD\x10\x01\x12\x0c\n\x08\x42\x41\x43KWARD\x10\x02\x42\x38\n\tamends.v1B\tSagaProtoP\x01Z\x12\x61mends/v1;amendsv1\xaa\x02\tAmends.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61mends/v1/saga.proto\x12\tamends.v1\x1a\x1b\x61mends/v1/participant.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/protobuf/any.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15google/rpc/code.proto\"\x8d\x02\n\nDefinition\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12$\n\x05steps\x18\x03 \x03(\x0b\x32\x0f.amends.v1.StepB\x04\xe2\x41\x01\x02\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\ninput_type\x18\x06 \x01(\t\x12\x37\n\x0b\x64\x65scriptors\x18\x07 \x01(\x0b\x32\".google.protobuf.FileDescriptorSet\"\x9a\x04\n\x04Step\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0bparticipant\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12$\n\x05needs\x18\x04 \x01(\x0b\x32\x15.amends.v1.Step.Needs\x12\"\n\x04kind\x18\x05 \x01(\x0e\x32\x14.amends.v1.Step.Kind\x12\x13\n\x0b\x65\x66\x66\x65\x63t_free\x18\x06 \x01(\x08\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x05retry\x18\x08 \x01(\x0b\x32\x16.amends.v1.RetryPolicy\x12)\n\ntry_method\x18\t \x01(\x0b\x32\x15.amends.v1.MethodCall\x12\x30\n\x11\x63ompensate_method\x18\n \x01(\x0b\x32\x15.amends.v1.MethodCall\x12,\n\x0ctry_outcomes\x18\x0b \x03(\x0b\x32\x16.amends.v1.OutcomeRule\x12\x33\n\x13\x63ompensate_outcomes\x18\x0c \x03(\x0b\x32\x16.amends.v1.OutcomeRule\x1a\x16\n\x05Needs\x12\r\n\x05steps\x18\x01 \x03(\t\"I\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rCOMPENSATABLE\x10\x01\x12\t\n\x05PIVOT\x10\x02\x12\r\n\tRETRIABLE\x10\x03\"3\n\nMethodCall\x12\x14\n\x06method\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0f\n\x07request\x18\x02 \x01(\t\"\xe2\x01\n\x0bOutcomeRule\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.google.rpc.Code\x12\x11\n\tcondition\x18\x02 \x01(\t\x12\x35\n\x07outcome\x18\x03 \x01(\x0e\x32\x1e.amends.v1.OutcomeRule.OutcomeB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x04 \x01(\t\"Y\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\r\n\tSUCCEEDED\x10\x01\x12\x0c\n\x08REJECTED\x10\x02\x12\x0b\n\x07PENDING\x10\x03\x12\x0b\n\x07UNKNOWN\x10\x04\"\xa3\x01\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\x05\x12\x32\n\x0finitial_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x62\x61\x63koff_multiplier\x18\x03 \x01(\x01\x12.\n\x0bmax_backoff\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbc\x06\n\x04Saga\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\ndefinition\x18\x02 \x01(\x0b\x32\x15.amends.v1.Definition\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.amends.v1.Saga.State\x12!\n\x05steps\x18\x04 \x03(\x0b\x32\x12.amends.v1.StepRun\x12#\n\x05input\x18\x05 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x34\n\x0bstep_inputs\x18\x06 \x03(\x0b\x32\x1f.amends.v1.Saga.StepInputsEntry\x12+\n\x06labels\x18\x07 \x03(\x0b\x32\x1b.amends.v1.Saga.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\tturn_back\x18\x0b \x01(\x0b\x32\x13.amends.v1.TurnBack\x12\x17\n\x0fneeds_attention\x18\x0c \x01(\t\x12\x18\n\x10\x63\x61ncel_requested\x18\r \x01(\x08\x12\x10\n\x08sequence\x18\x0e \x01(\x03\x12\x13\n\x0btraceparent\x18\x0f \x01(\t\x12-\n\x0c\x63horeography\x18\x10 \x01(\x0b\x32\x17.amends.v1.Choreography\x1aG\n\x0fStepInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"v\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\r\n\tCOMPLETED\x10\x02\x12\x10\n\x0c\x43OMPENSATING\x10\x03\x12\x0f\n\x0b\x43OMPENSATED\x10\x04\x12\n\n\x06PARKED\x10\x05\x12\x0b\n\x07STALLED\x10\x06\">\n\x0c\x43horeography\x12.\n\nheard_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x0e\x45ventReference\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\"\xb8\x02\n\x08TurnBack\x12(\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x19.amends.v1.TurnBack.Cause\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x33\n\x08metadata\x18\x05 \x03(\x0b\x32!.amends.v1.TurnBack.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x11\n\rSTEP_REJECTED\x10\x01\x12\x16\n\x12\x41TTEMPTS_EXHAUSTED\x10\x02\x12\x13\n\x0f\x44\x45\x41\x44LINE_PASSED\x10\x03\x12\r\n\tCANCELLED\x10\x04\"\xf4\x04\n\x07StepRun\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.amends.v1.StepRun.State\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x1d\n\x15\x63ompensation_attempts\x18\x04 \x01(\x05\x12\x11\n\tin_flight\x18\x05 \x01(\x08\x12\x35\n\x11next_attempt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0clast_failure\x18\x07 \x01(\x0b\x32\x19.amends.v1.AttemptFailure\x12$\n\x06result\x18\x08 \x01(\x0b\x32\x14.google.protobuf.Any\x12&\n\trejection\x18\t \x01(\x0b\x32\x13.amends.v1.Rejected\x12\x36\n\x07refusal\x18\n \x01(\x0b\x32%.amends.v1.CompensateResponse.Refused\x12(\n\x05\x63\x61use\x18\x0b \x01(\x0b\x32\x19.amends.v1.EventReference\x12\x35\n\x12\x63ompensation_cause\x18\x0c \x01(\x0b\x32\x19.amends.v1.EventReference\"\x9e\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07WAITING\x10\x01\x12\n\n\x06TRYING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\x0c\n\x08REJECTED\x10\x04\x12\x0b\n\x07UNKNOWN\x10\x05\x12\x10\n\x0c\x43OMPENSATING\x10\x06\x12\x0f\n\x0b\x43OMPENSATED\x10\x07\x12\x0b\n\x07SKIPPED\x10\x08\x12\x0b\n\x07REFUSED\x10\t\"\x93\x01\n\x0e\x41ttemptFailure\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\'\n\tdirection\x18\x02 \x01(\x0e\x32\x14.amends.v1.Direction\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x05\x12\x0f\n\x07message\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*A\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x46ORWARD\x10\x01\x12\x0c\n\x08\x42\x41\x43KWARD\x10\x02\x42\x38\n\tamends.v1B\tSagaProtoP\x01Z\x12\x61mends/v1;amendsv1\xaa\x02\tAmends.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,48 +51,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STEP'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_STEP'].fields_by_name['participant']._loaded_options = None
   _globals['_STEP'].fields_by_name['participant']._serialized_options = b'\342A\001\002'
-  _globals['_STEP'].fields_by_name['action']._loaded_options = None
-  _globals['_STEP'].fields_by_name['action']._serialized_options = b'\342A\001\002'
+  _globals['_METHODCALL'].fields_by_name['method']._loaded_options = None
+  _globals['_METHODCALL'].fields_by_name['method']._serialized_options = b'\342A\001\002'
+  _globals['_OUTCOMERULE'].fields_by_name['outcome']._loaded_options = None
+  _globals['_OUTCOMERULE'].fields_by_name['outcome']._serialized_options = b'\342A\001\002'
   _globals['_SAGA_STEPINPUTSENTRY']._loaded_options = None
   _globals['_SAGA_STEPINPUTSENTRY']._serialized_options = b'8\001'
   _globals['_SAGA_LABELSENTRY']._loaded_options = None
   _globals['_SAGA_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_TURNBACK_METADATAENTRY']._loaded_options = None
   _globals['_TURNBACK_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_DIRECTION']._serialized_start=2954
-  _globals['_DIRECTION']._serialized_end=3019
-  _globals['_DEFINITION']._serialized_start=190
-  _globals['_DEFINITION']._serialized_end=382
-  _globals['_STEP']._serialized_start=385
-  _globals['_STEP']._serialized_end=737
-  _globals['_STEP_NEEDS']._serialized_start=640
-  _globals['_STEP_NEEDS']._serialized_end=662
-  _globals['_STEP_KIND']._serialized_start=664
-  _globals['_STEP_KIND']._serialized_end=737
-  _globals['_RETRYPOLICY']._serialized_start=740
-  _globals['_RETRYPOLICY']._serialized_end=903
-  _globals['_SAGA']._serialized_start=906
-  _globals['_SAGA']._serialized_end=1734
-  _globals['_SAGA_STEPINPUTSENTRY']._serialized_start=1496
-  _globals['_SAGA_STEPINPUTSENTRY']._serialized_end=1567
-  _globals['_SAGA_LABELSENTRY']._serialized_start=1569
-  _globals['_SAGA_LABELSENTRY']._serialized_end=1614
-  _globals['_SAGA_STATE']._serialized_start=1616
-  _globals['_SAGA_STATE']._serialized_end=1734
-  _globals['_CHOREOGRAPHY']._serialized_start=1736
-  _globals['_CHOREOGRAPHY']._serialized_end=1798
-  _globals['_EVENTREFERENCE']._serialized_start=1800
-  _globals['_EVENTREFERENCE']._serialized_end=1856
-  _globals['_TURNBACK']._serialized_start=1859
-  _globals['_TURNBACK']._serialized_end=2171
-  _globals['_TURNBACK_METADATAENTRY']._serialized_start=2013
-  _globals['_TURNBACK_METADATAENTRY']._serialized_end=2060
-  _globals['_TURNBACK_CAUSE']._serialized_start=2062
-  _globals['_TURNBACK_CAUSE']._serialized_end=2171
-  _globals['_STEPRUN']._serialized_start=2174
-  _globals['_STEPRUN']._serialized_end=2802
-  _globals['_STEPRUN_STATE']._serialized_start=2644
-  _globals['_STEPRUN_STATE']._serialized_end=2802
-  _globals['_ATTEMPTFAILURE']._serialized_start=2805
-  _globals['_ATTEMPTFAILURE']._serialized_end=2952
+  _globals['_DIRECTION']._serialized_start=3556
+  _globals['_DIRECTION']._serialized_end=3621
+  _globals['_DEFINITION']._serialized_start=247
+  _globals['_DEFINITION']._serialized_end=516
+  _globals['_STEP']._serialized_start=519
+  _globals['_STEP']._serialized_end=1057
+  _globals['_STEP_NEEDS']._serialized_start=960
+  _globals['_STEP_NEEDS']._serialized_end=982
+  _globals['_STEP_KIND']._serialized_start=984
+  _globals['_STEP_KIND']._serialized_end=1057
+  _globals['_METHODCALL']._serialized_start=1059
+  _globals['_METHODCALL']._serialized_end=1110
+  _globals['_OUTCOMERULE']._serialized_start=1113
+  _globals['_OUTCOMERULE']._serialized_end=1339
+  _globals['_OUTCOMERULE_OUTCOME']._serialized_start=1250
+  _globals['_OUTCOMERULE_OUTCOME']._serialized_end=1339
+  _globals['_RETRYPOLICY']._serialized_start=1342
+  _globals['_RETRYPOLICY']._serialized_end=1505
+  _globals['_SAGA']._serialized_start=1508
+  _globals['_SAGA']._serialized_end=2336
+  _globals['_SAGA_STEPINPUTSENTRY']._serialized_start=2098
+  _globals['_SAGA_STEPINPUTSENTRY']._serialized_end=2169
+  _globals['_SAGA_LABELSENTRY']._serialized_start=2171
+  _globals['_SAGA_LABELSENTRY']._serialized_end=2216
+  _globals['_SAGA_STATE']._serialized_start=2218
+  _globals['_SAGA_STATE']._serialized_end=2336
+  _globals['_CHOREOGRAPHY']._serialized_start=2338
+  _globals['_CHOREOGRAPHY']._serialized_end=2400
+  _globals['_EVENTREFERENCE']._serialized_start=2402
+  _globals['_EVENTREFERENCE']._serialized_end=2458
+  _globals['_TURNBACK']._serialized_start=2461
+  _globals['_TURNBACK']._serialized_end=2773
+  _globals['_TURNBACK_METADATAENTRY']._serialized_start=2615
+  _globals['_TURNBACK_METADATAENTRY']._serialized_end=2662
+  _globals['_TURNBACK_CAUSE']._serialized_start=2664
+  _globals['_TURNBACK_CAUSE']._serialized_end=2773
+  _globals['_STEPRUN']._serialized_start=2776
+  _globals['_STEPRUN']._serialized_end=3404
+  _globals['_STEPRUN_STATE']._serialized_start=3246
+  _globals['_STEPRUN_STATE']._serialized_end=3404
+  _globals['_ATTEMPTFAILURE']._serialized_start=3407
+  _globals['_ATTEMPTFAILURE']._serialized_end=3554
 # @@protoc_insertion_point(module_scope)

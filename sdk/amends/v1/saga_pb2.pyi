@@ -7,11 +7,13 @@ from amends.v1 import participant_pb2 as _participant_pb2
 from collections import abc as _abc
 from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import code_pb2 as _code_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -58,11 +60,19 @@ class Definition(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    INPUT_TYPE_FIELD_NUMBER: _builtins.int
+    DESCRIPTORS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Names the definition: 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':', '~' and '-'."""
     version: _builtins.int
     """Numbers the content registered under this name, from 1. Zero for a definition that was started
     inline and never registered.
+    """
+    input_type: _builtins.str
+    """Gives the full name of the protobuf type that the input of its sagas has, such as "shop.v1.Order"; for
+    JSON "google.protobuf.Struct". A saga with an input of another type is not started; an input that is a
+    Struct is read as the JSON form of the type. Empty: any type is taken, and what expressions take from it
+    is looked for only when they are evaluated.
     """
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
@@ -78,6 +88,14 @@ class Definition(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Tells when this version was registered."""
 
+    @_builtins.property
+    def descriptors(self) -> _descriptor_pb2.FileDescriptorSet:
+        """Describes the methods that steps call, and the messages that their expressions use, as protoc and buf
+        write it with all imports. Unset: the coordinator asks the participants by server reflection. It keeps
+        what the steps need, at most 256 KiB, with the definition and with every saga, which goes on with the
+        messages it began with whatever the services become.
+        """
+
     def __init__(
         self,
         *,
@@ -86,10 +104,12 @@ class Definition(_message.Message):
         steps: _abc.Iterable[Global___Step] | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        input_type: _builtins.str = ...,
+        descriptors: _descriptor_pb2.FileDescriptorSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "descriptors", b"descriptors", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "name", b"name", "steps", b"steps", "timeout", b"timeout", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "descriptors", b"descriptors", "input_type", b"input_type", "name", b"name", "steps", b"steps", "timeout", b"timeout", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -158,12 +178,16 @@ class Step(_message.Message):
     EFFECT_FREE_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     RETRY_FIELD_NUMBER: _builtins.int
+    TRY_METHOD_FIELD_NUMBER: _builtins.int
+    COMPENSATE_METHOD_FIELD_NUMBER: _builtins.int
+    TRY_OUTCOMES_FIELD_NUMBER: _builtins.int
+    COMPENSATE_OUTCOMES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Names the step, unique within its definition, in the form of Definition.name."""
     participant: _builtins.str
     """Names the participant, one that the coordinator is configured with."""
     action: _builtins.str
-    """Names the action of the participant."""
+    """Names the action of the participant. Empty where the step calls methods instead."""
     kind: Global___Step.Kind.ValueType
     """Says which way out of the saga this step leaves open. Unspecified: COMPENSATABLE."""
     effect_free: _builtins.bool
@@ -184,6 +208,28 @@ class Step(_message.Message):
     def retry(self) -> Global___RetryPolicy:
         """Sets how attempts that end unknown are repeated. Unset fields take their defaults."""
 
+    @_builtins.property
+    def try_method(self) -> Global___MethodCall:
+        """Names the method to call as the step's Try, where the participant is a gRPC service that knows nothing of
+        Amends. Set instead of action.
+        """
+
+    @_builtins.property
+    def compensate_method(self) -> Global___MethodCall:
+        """Names the method to call as the step's Compensate; only with try_method. Unset where nothing can be
+        undone: for a step that is effect_free, PIVOT or RETRIABLE.
+        """
+
+    @_builtins.property
+    def try_outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeRule]:
+        """Says what certain ends of a Try come to, where that is not what the contract of participants says. The
+        first rule that fits decides. At most 32.
+        """
+
+    @_builtins.property
+    def compensate_outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeRule]:
+        """Says the same of a Compensate."""
+
     def __init__(
         self,
         *,
@@ -195,14 +241,135 @@ class Step(_message.Message):
         effect_free: _builtins.bool = ...,
         timeout: _duration_pb2.Duration | None = ...,
         retry: Global___RetryPolicy | None = ...,
+        try_method: Global___MethodCall | None = ...,
+        compensate_method: Global___MethodCall | None = ...,
+        try_outcomes: _abc.Iterable[Global___OutcomeRule] | None = ...,
+        compensate_outcomes: _abc.Iterable[Global___OutcomeRule] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "retry", b"retry", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compensate_method", b"compensate_method", "needs", b"needs", "retry", b"retry", "timeout", b"timeout", "try_method", b"try_method"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "effect_free", b"effect_free", "kind", b"kind", "name", b"name", "needs", b"needs", "participant", b"participant", "retry", b"retry", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "compensate_method", b"compensate_method", "compensate_outcomes", b"compensate_outcomes", "effect_free", b"effect_free", "kind", b"kind", "name", b"name", "needs", b"needs", "participant", b"participant", "retry", b"retry", "timeout", b"timeout", "try_method", b"try_method", "try_outcomes", b"try_outcomes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Step: _TypeAlias = Step  # noqa: Y015
+
+@_typing.final
+class MethodCall(_message.Message):
+    """A unary method of any gRPC service, and how its request is made.
+
+    The call carries its request as it is, and the metadata amends-saga-id, amends-step, amends-direction
+    ("forward" or "backward"), amends-attempt and idempotency-key. The key is the same in every attempt: saga id
+    and step with a slash between, for a Compensate followed by "/compensate". Like any Try and Compensate, both
+    are called again when their outcome is not known.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Names the method: the full name of its service, a slash and its own name, as in
+    "shop.v1.Shipping/ShipOrder".
+    """
+    request: _builtins.str
+    """Makes the request: an expression in CEL (https://cel.dev) that gives the message which the method takes,
+    such as "ShipOrderRequest{order_id: input.id, hall: results.reserve.hall}". At most 16 KiB. It knows
+
+    - input: the input of the saga;
+    - results.NAME: the result of the step NAME, one that this step needs, directly or not; in NAME an
+      underscore stands for each character of the step's name that CEL does not allow there;
+    - saga.id, saga.definition, step.name and step.idempotency_key: strings;
+    - in a Compensate, request: the request of the Try; responded: whether a response of the Try is known; and
+      response, which can only be evaluated if it is.
+
+    Types of the method's own package need no package before their names. Empty: for a Try the input as it
+    is, or a message without fields where the method takes one; for a Compensate the request of the Try. An
+    expression that fails when it is evaluated rejects the Try, or refuses the Compensate, before a call is
+    made.
+    """
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        request: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MethodCall: _TypeAlias = MethodCall  # noqa: Y015
+
+@_typing.final
+class OutcomeRule(_message.Message):
+    """Says what an attempt came to that ended in a certain way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Outcome:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OutcomeRule._Outcome.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OUTCOME_UNSPECIFIED: OutcomeRule._Outcome.ValueType  # 0
+        """Refused at the door."""
+        SUCCEEDED: OutcomeRule._Outcome.ValueType  # 1
+        """The effect is applied, or for a Compensate: undone."""
+        REJECTED: OutcomeRule._Outcome.ValueType  # 2
+        """It had no effect, and asking again would be answered alike: a Try is rejected, a Compensate refused."""
+        PENDING: OutcomeRule._Outcome.ValueType  # 3
+        """It is not decided yet, and is asked again later."""
+        UNKNOWN: OutcomeRule._Outcome.ValueType  # 4
+        """It may have happened, and is asked again."""
+
+    class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+        """What an attempt came to, of a Try or of a Compensate."""
+
+    OUTCOME_UNSPECIFIED: OutcomeRule.Outcome.ValueType  # 0
+    """Refused at the door."""
+    SUCCEEDED: OutcomeRule.Outcome.ValueType  # 1
+    """The effect is applied, or for a Compensate: undone."""
+    REJECTED: OutcomeRule.Outcome.ValueType  # 2
+    """It had no effect, and asking again would be answered alike: a Try is rejected, a Compensate refused."""
+    PENDING: OutcomeRule.Outcome.ValueType  # 3
+    """It is not decided yet, and is asked again later."""
+    UNKNOWN: OutcomeRule.Outcome.ValueType  # 4
+    """It may have happened, and is asked again."""
+
+    CODE_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    code: _code_pb2.Code.ValueType
+    """Names the status code that the rule is for. OK only with a condition, in steps that call methods."""
+    condition: _builtins.str
+    """Holds a condition on the response, only with the code OK: an expression in CEL that gives a bool. It knows
+    what the request's expression knows, and the response of this call as response.
+    """
+    outcome: Global___OutcomeRule.Outcome.ValueType
+    """Says what it came to."""
+    reason: _builtins.str
+    """Names the reason of a rejection or refusal that is read from an OK, in the form of Rejected.reason. Empty:
+    REJECTED_BY_RESPONSE.
+    """
+    def __init__(
+        self,
+        *,
+        code: _code_pb2.Code.ValueType = ...,
+        condition: _builtins.str = ...,
+        outcome: Global___OutcomeRule.Outcome.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "condition", b"condition", "outcome", b"outcome", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeRule: _TypeAlias = OutcomeRule  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):
