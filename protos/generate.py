@@ -1,6 +1,6 @@
 """Generates sdk/amends/v1 from protos/: messages, gRPC stubs, type stubs, and copies of the .proto files.
 
-And beside the .proto files of the sample the messages that its services import.
+And beside the .proto files of the samples the code that their services import.
 
 ``--check`` writes nothing and fails if the result would differ from what is there.
 """
@@ -23,10 +23,16 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "sdk" / "amends" / "v1"
 PACKAGE = Path("amends") / "v1"
 
+KINDS = ("python", "grpc_python", "mypy", "mypy_grpc")
+"""Messages and stubs, each with types."""
+
 SAMPLES = ROOT / "sample_services" / "protos"
 SAMPLE_PACKAGE = Path("shop") / "v1"
 SAMPLE_NAMES = ("orders", "payment_events")
 """What the sample's services import as it is; payments.proto is there for others to generate from."""
+
+CARRIER = Path("sample_services") / "carrier"
+"""The folder of carrier.proto, which is compiled where it lies: its stubs import its messages from there."""
 
 
 def compiler(*folders: Path) -> list[str]:
@@ -39,8 +45,7 @@ def compiler(*folders: Path) -> list[str]:
 def generate(out: Path) -> None:
     """Writes the generated package amends/v1 below ``out``."""
     sources = sorted((ROOT / "protos" / PACKAGE).glob("*.proto"))
-    kinds = ("python", "grpc_python", "mypy", "mypy_grpc")
-    _compile(ROOT / "protos", [PACKAGE / source.name for source in sources], kinds, out)
+    _compile(ROOT / "protos", [PACKAGE / source.name for source in sources], KINDS, out)
     package = out / PACKAGE
     for source in sources:
         shutil.copy(source, package / source.name)
@@ -51,8 +56,9 @@ def generate(out: Path) -> None:
 
 
 def generate_samples(out: Path) -> None:
-    """Writes the messages of the sample below ``out``."""
+    """Writes the messages of the shop, and messages and stubs of the carrier, below ``out``."""
     _compile(SAMPLES, [SAMPLE_PACKAGE / f"{name}.proto" for name in SAMPLE_NAMES], ("python", "mypy"), out)
+    _compile(ROOT, [CARRIER / "carrier.proto"], KINDS, out)
 
 
 def _compile(folder: Path, sources: Iterable[Path], kinds: Iterable[str], out: Path) -> None:
@@ -62,9 +68,9 @@ def _compile(folder: Path, sources: Iterable[Path], kinds: Iterable[str], out: P
     subprocess.run(command, check=True, env={**os.environ, "PATH": path}, stderr=subprocess.DEVNULL)
 
 
-def differences(left: Path, right: Path) -> list[str]:
-    """Names the files that are not the same in both folders."""
-    names = {path.name for folder in (left, right) for path in folder.glob("*.py*") if path.is_file()}
+def differences(left: Path, right: Path, generated: str = "*.py*") -> list[str]:
+    """Names the files that are not the same in both folders; those on the right that are generated."""
+    names = {path.name for folder in (left, right) for path in folder.glob(generated) if path.is_file()}
     names |= {path.name for path in left.glob("*") if path.is_file()}
     _, mismatch, errors = filecmp.cmpfiles(left, right, sorted(names), shallow=False)
     return mismatch + errors
@@ -79,8 +85,10 @@ def main() -> int:
         generate(Path(folder))
         generate_samples(Path(folder))
         fresh, sample = Path(folder) / PACKAGE, Path(folder) / SAMPLE_PACKAGE
+        carrier = Path(folder) / CARRIER
         if check:
             stale = [*differences(fresh, TARGET), *differences(sample, SAMPLES / SAMPLE_PACKAGE)]
+            stale += differences(carrier, ROOT / CARRIER, "*_pb2*")
             if stale:
                 sys.stderr.write(
                     f"generated code is not up to date ({', '.join(stale)}): run 'make protos'\n"
@@ -89,6 +97,7 @@ def main() -> int:
         shutil.rmtree(TARGET, ignore_errors=True)
         shutil.copytree(fresh, TARGET)
         shutil.copytree(sample, SAMPLES / SAMPLE_PACKAGE, dirs_exist_ok=True)
+        shutil.copytree(carrier, ROOT / CARRIER, dirs_exist_ok=True)
     return 0
 
 
