@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -20,13 +19,14 @@ from amends_coordinator.api.service import CoordinatorService
 from amends_coordinator.api.starting import Starter
 from amends_coordinator.calls.participant import Endpoint, Participant
 from amends_coordinator.calls.spans import Spans
+from amends_coordinator.credentials import channel_credentials, read_pem
 from amends_coordinator.runtime.admission import Admission
 from amends_coordinator.runtime.gauges import report
 from amends_coordinator.runtime.keeper import Keeper
 from amends_coordinator.runtime.metrics import Metrics
 from amends_coordinator.runtime.registry import Registry
 from amends_coordinator.runtime.runtime import Runtime
-from amends_coordinator.settings import ParticipantSettings, Settings
+from amends_coordinator.settings import Settings
 from amends_coordinator.store import SqliteStore, open_store
 from amends_coordinator.store.interface import Store
 from amends_coordinator.telemetry import MetricsServer, configure_logs, serve_metrics, tracer_provider
@@ -141,7 +141,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> _Daemon:
     admission = Admission(participants, timers)
     for each in settings.participants:
         participant = Participant(
-            Endpoint(name=each.name, address=each.address, credentials=_channel_credentials(each)),
+            Endpoint(name=each.name, address=each.address, credentials=channel_credentials(each)),
             timers,
             spans,
             limit=settings.max_calls_in_flight,
@@ -266,24 +266,9 @@ def _serve_metrics(settings: Settings, stack: AsyncExitStack) -> MetricsServer |
 def _server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    client_ca = _read(settings.tls_client_ca)
+    client_ca = read_pem(settings.tls_client_ca)
     return grpc.ssl_server_credentials(
-        [(_read(settings.tls_key) or b"", _read(settings.tls_cert) or b"")],
+        [(read_pem(settings.tls_key) or b"", read_pem(settings.tls_cert) or b"")],
         root_certificates=client_ca,
         require_client_auth=client_ca is not None,
     )
-
-
-def _channel_credentials(participant: ParticipantSettings) -> grpc.ChannelCredentials | None:
-    if participant.ca is None:
-        return None
-    return grpc.ssl_channel_credentials(
-        _read(participant.ca), private_key=_read(participant.key), certificate_chain=_read(participant.cert)
-    )
-
-
-def _read(path: Path | None) -> bytes | None:
-    try:
-        return None if path is None else path.read_bytes()
-    except OSError as error:
-        raise StartError(f"cannot read {path}: {error.strerror}") from error

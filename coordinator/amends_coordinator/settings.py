@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 _NAME = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.%a-z]+\]")
@@ -34,6 +34,14 @@ LIVE_SAGAS_RANGE = (1, 10_000_000)
 CALLS_IN_FLIGHT_RANGE = (1, 100_000)
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+
+SYSTEM: Final = "system"
+"""Stands in place of a file for the authorities that the system trusts."""
+
+TOKEN_BYTES_MAX: Final = 8 * 1024
+"""Of a file with a token: gRPC servers take no more metadata with a call than this, unless told to."""
+
+_TOKEN = re.compile(rb"[!-~]+")
 
 
 class SettingsError(ValueError):
@@ -79,14 +87,21 @@ class ParticipantSettings:
     """The name by which steps call it."""
     address: str
     """HOST:PORT of its gRPC server."""
-    ca: Path | None = None
-    """PEM file of the authorities that may vouch for it; without one the connection is plain text."""
+    ca: Path | Literal["system"] | None = None
+    """PEM file of the authorities that may vouch for it, or `SYSTEM`; without, it is called in plain text."""
     cert: Path | None = None
     """PEM file of the certificate shown to it, for mutual TLS; needs `key` and `ca`."""
     key: Path | None = None
     """PEM file of the private key of `cert`."""
+    token: Path | None = None
+    """File with a bearer token that goes with every call; needs `ca`."""
 
     def __post_init__(self) -> None:
+        if self.token is not None and self.ca is None:
+            raise SettingsError(
+                f"participant {self.name}: token needs ca, for a token must not be sent in plain text; give "
+                f'the PEM file of the authorities, or "{SYSTEM}" for those that the system trusts'
+            )
         for certificate_setting in ("cert", "key"):
             if getattr(self, certificate_setting) and not (self.cert and self.key and self.ca):
                 raise SettingsError(
@@ -129,6 +144,47 @@ def read_file(raw: object) -> Path:
             return Path(raw)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
+
+
+def read_authorities(raw: object) -> Path | Literal["system"]:
+    """Returns SYSTEM as it is, or the path of a file that can be read; raises ValueError."""
+    if raw == SYSTEM:
+        return SYSTEM
+    try:
+        return read_file(raw)
+    except ValueError as error:
+        raise ValueError(f'{error}; it is a PEM file, or "{SYSTEM}"') from None
+
+
+def read_token_file(raw: object) -> Path:
+    """Returns the path of a file that holds a token; raises ValueError."""
+    path = read_file(raw)
+    read_token(path)
+    return path
+
+
+def read_token(path: Path) -> str:
+    """Returns the bearer token in a file; spaces and ends of lines around it are not part of it.
+
+    Raises:
+        ValueError: the file cannot be read, or holds something else; the message never shows what.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(TOKEN_BYTES_MAX + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    if len(content) > TOKEN_BYTES_MAX:
+        raise ValueError(f"is larger than {TOKEN_BYTES_MAX // 1024} KiB, which no token is")
+    token = content.strip()
+    if not token:
+        raise ValueError("is empty; it must hold a token")
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(
+            "must hold one token and nothing else: a single line of visible ASCII characters, without "
+            "spaces, and without 'Bearer' before it"
+        )
+    return token.decode()
 
 
 def _read_participants(raw: object) -> tuple[ParticipantSettings, ...]:

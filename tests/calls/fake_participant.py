@@ -45,8 +45,16 @@ async def accept(request: Request) -> Any:
 class FakeParticipant:
     """A server whose answers are the test's; ``seen`` lists the calls in the order of their arrival."""
 
-    def __init__(self, *, exchange: bool) -> None:
+    def __init__(
+        self,
+        *,
+        exchange: bool,
+        credentials: grpc.ServerCredentials | None = None,
+        door: grpc.aio.ServerInterceptor | None = None,
+    ) -> None:
         self.exchange = exchange
+        self._credentials = credentials
+        self._interceptors = () if door is None else (door,)
         self.answer: Answer = accept
         self.seen: asyncio.Queue[Request] = asyncio.Queue()
         self.calls: list[pb.ExchangeRequest.Call] = []
@@ -66,9 +74,12 @@ class FakeParticipant:
 
     async def start(self) -> None:
         """Listens, on the same port as before if there was one."""
-        server = self._server = grpc.aio.server()
+        server = self._server = grpc.aio.server(interceptors=self._interceptors)
         server.add_generic_rpc_handlers((self._handlers(),))
-        self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+        if self._credentials is None:
+            self.port = server.add_insecure_port(self.address)
+        else:
+            self.port = server.add_secure_port(self.address, self._credentials)
         await server.start()
 
     async def stop(self) -> None:
@@ -157,13 +168,14 @@ class FakeParticipant:
 class Rig:
     """The coordinator's side: a participant to be called, and what its attempts came to."""
 
-    def __init__(self, address: str, *, limit: int = 100) -> None:
+    def __init__(
+        self, address: str, *, limit: int = 100, credentials: grpc.ChannelCredentials | None = None
+    ) -> None:
         self.timers = Timers(asyncio.get_running_loop())
         self.opened = 0
         self.ends: list[tuple[str, Outcome]] = []
-        self.participant = Participant(
-            Endpoint(name="payments", address=address), self.timers, Spans(), limit=limit, opened=self._opened
-        )
+        endpoint = Endpoint(name="payments", address=address, credentials=credentials)
+        self.participant = Participant(endpoint, self.timers, Spans(), limit=limit, opened=self._opened)
 
     def _opened(self) -> None:
         self.opened += 1

@@ -107,6 +107,49 @@ def test_participants_are_merged_by_name(tmp_path: Path) -> None:
     )
 
 
+def test_a_participant_may_be_vouched_for_by_the_system_and_shown_a_token(tmp_path: Path) -> None:
+    """A flag that moves it leaves both."""
+    token = tmp_path / "token"
+    token.write_text("abc.DEF-1\n")
+    text = f'[participants.a]\naddress = "a:1"\nca = "system"\ntoken = "{token}"\n'
+    found = from_file(tmp_path, text, {"participants": ("a=moved:1",)})
+    assert found.participants == (ParticipantSettings(name="a", address="moved:1", ca="system", token=token),)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("\n", "is empty; it must hold a token"),
+        ("SECRET\x07", "must hold one token and nothing else"),
+        ("SECRET\nSECRET", "must hold one token and nothing else"),
+        ("SECRET" * 1_366, "is larger than 8 KiB"),
+    ],
+)
+def test_a_token_that_cannot_be_used_is_told_with_its_line_and_not_shown(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    """Where the file is named, not only when the first call is made."""
+    token = tmp_path / "token"
+    if content is not None:
+        token.write_text(content)
+    text = f'[participants.a]\naddress = "a:1"\nca = "system"\ntoken = "{token}"\n'
+    told = complaint(tmp_path, text)
+    assert told.startswith(f"amends.toml, line 4: token of participant a: {said}")
+    assert "SECRET" not in told
+
+
+def test_a_token_is_not_sent_in_plain_text(tmp_path: Path) -> None:
+    """It needs authorities that vouch for who gets it."""
+    token = tmp_path / "token"
+    token.write_text("SECRET")
+    text = f'[participants.a]\naddress = "a:1"\ntoken = "{token}"\n'
+    assert complaint(tmp_path, text) == (
+        "participant a: token needs ca, for a token must not be sent in plain text; give the PEM file of the "
+        'authorities, or "system" for those that the system trusts'
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -146,6 +189,10 @@ def test_participants_are_merged_by_name(tmp_path: Path) -> None:
         (
             '[participants.a]\naddress = "a:1"\ncrt = "x"',
             "amends.toml, line 3: unknown key 'crt'; did you mean 'cert'?",
+        ),
+        (
+            '[participants.a]\naddress = "a:1"\nca = "System"',
+            "amends.toml, line 3: ca of participant a: cannot be read: No such file or directory; it is",
         ),
         (
             'participants = {a = {address = "a:1", port = 2}}',

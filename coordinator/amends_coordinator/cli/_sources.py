@@ -18,12 +18,20 @@ from amends_coordinator.settings import (
     Settings,
     SettingsError,
     read_address,
+    read_authorities,
     read_file,
     read_name,
+    read_token_file,
 )
 
 CONFIG_VARIABLE: Final = "AMENDS_CONFIG"
-_PARTICIPANT_KEYS: Final = ("address", "ca", "cert", "key")
+_PARTICIPANT_READERS: Final = {
+    "address": read_address,
+    "ca": read_authorities,
+    "cert": read_file,
+    "key": read_file,
+    "token": read_token_file,
+}
 _KEYS_DEEP: Final = 3
 """The parts of the longest key that is asked for: `participants`, one of them, what is said of it."""
 
@@ -199,7 +207,6 @@ def _participant(file: _File, name: str, written: object) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for key, raw in values.items():
         place = file.place("participants", name, key) if values is written else place
-        _refuse_unknown(key, _PARTICIPANT_KEYS, place)
-        reader = read_address if key == "address" else read_file
-        read[key] = _checked(reader, raw, f"{place}: {key} of participant {name}")
+        _refuse_unknown(key, _PARTICIPANT_READERS, place)
+        read[key] = _checked(_PARTICIPANT_READERS[key], raw, f"{place}: {key} of participant {name}")
     return read
