@@ -1,5 +1,6 @@
 """The kit, put to the test by participants that are wrong in one thing each, and by right ones."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -62,6 +63,44 @@ async def test_a_right_participant_without_exchange_passes() -> None:
     skipped = ended(results, Verdict.SKIPPED)
     assert {over for over, _ in skipped} == {"exchange"}
     assert set(skipped.values()) == {"there is no Exchange"}
+
+
+class ResetsAStream(ByHand):
+    """Has no Exchange, and fails a stream with INTERNAL; the next one ends otherwise, or stays open."""
+
+    def __init__(self, then: grpc.StatusCode | None) -> None:
+        super().__init__()
+        self.ends = iter([grpc.StatusCode.INTERNAL, then])
+
+    async def Exchange(
+        self, messages: AsyncIterator[pb.ExchangeRequest], context: Any
+    ) -> AsyncIterator[pb.ExchangeResponse]:
+        code = next(self.ends)
+        if code is None:
+            await asyncio.Event().wait()
+        await context.abort(code)
+        yield pb.ExchangeResponse()
+
+
+async def test_a_participant_without_exchange_that_resets_a_stream_passes() -> None:
+    """As servers of grpc-js do now and then: another stream tells why."""
+    async with staged(ResetsAStream(then=grpc.StatusCode.UNIMPLEMENTED)) as stage:
+        results = await certified(stage)
+    assert not ended(results, Verdict.FAILED)
+    assert ("exchange", "exchange") in ended(results, Verdict.PASSED)
+    assert set(ended(results, Verdict.SKIPPED).values()) == {"there is no Exchange"}
+
+
+@pytest.mark.parametrize("then", [grpc.StatusCode.INTERNAL, None])
+async def test_a_stream_that_is_reset_for_no_good_reason_fails_its_row(
+    then: grpc.StatusCode | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another stream is reset, too, or is taken as if there were an Exchange."""
+    monkeypatch.setattr("amends_coordinator.conformance.ways.REFUSAL_TIMEOUT", 0.1)
+    async with staged(ResetsAStream(then)) as stage:
+        failed = ended(await certified(stage), Verdict.FAILED)
+    why = "the stream ended with INTERNAL and left calls unanswered"
+    assert failed == {("exchange", "exchange"): why}
 
 
 async def certified_in_process(

@@ -100,7 +100,10 @@ class _Certificate:
         try:
             await case.once(case.a_compensate())
         except NonconformingError as error:
-            offers_none = self._exchange.ended is grpc.StatusCode.UNIMPLEMENTED
+            ended = self._exchange.ended
+            if ended is grpc.StatusCode.INTERNAL:
+                ended = await self._exchange.refusal()
+            offers_none = ended is grpc.StatusCode.UNIMPLEMENTED
             self._add(row, "exchange", "" if offers_none else str(error))
             return False
         self._add(row, "exchange", "")

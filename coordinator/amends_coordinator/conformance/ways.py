@@ -14,6 +14,9 @@ from amends_coordinator.conformance.results import NonconformingError
 CALL_TIMEOUT: Final = 10.0
 """Seconds that a participant has for one answer: the default of a step's timeout."""
 
+REFUSAL_TIMEOUT: Final = 2.0
+"""Seconds in which a participant without Exchange ends a stream on which nothing is written."""
+
 
 class Way(Protocol):
     """A way to call a participant."""
@@ -102,6 +105,16 @@ class Exchange:
                 f"{missing} of {len(replies)} calls in a message had no reply within {CALL_TIMEOUT:g} s"
             ) from None
         return [from_reply(name_of(request), reply) for request, reply in zip(requests, arrived, strict=True)]
+
+    async def refusal(self) -> grpc.StatusCode:
+        """Asks for the status of another stream, on which nothing is written.
+
+        A refusal that meets a message on its way may come as a reset, in which its status is lost. Returns
+        DEADLINE_EXCEEDED if the stream stays open.
+        """
+        stream = self._stub.Exchange(timeout=REFUSAL_TIMEOUT)
+        code: grpc.StatusCode = await stream.code()
+        return code
 
     async def close(self) -> None:
         """Leaves the stream."""
