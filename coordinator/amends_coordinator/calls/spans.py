@@ -110,15 +110,21 @@ class Spans:
         return format_traceparent(span.context)
 
     def interceptors(self) -> Sequence[grpc.aio.ClientInterceptor]:
-        """The interceptors of a channel: the standard instrumentation, on Try and Compensate."""
+        """The interceptors of a channel: the standard instrumentation, on the calls of steps.
+
+        Those are Try and Compensate, and with plain methods whatever a service calls its own. What the
+        coordinator asks for itself, it asks outside of any saga.
+        """
         if self._provider is None:
             return ()
         # Imported late: it takes longer than everything else here, and most daemons do without.
         from opentelemetry.instrumentation.grpc import aio_client_interceptors, filters
 
-        called = filters.any_of(filters.method_name("Try"), filters.method_name("Compensate"))
+        asked = filters.any_of(
+            filters.full_method_name(f"/{_SERVICE}/Describe"), filters.service_prefix("grpc.reflection.")
+        )
         found = aio_client_interceptors(  # type: ignore[no-untyped-call]
-            tracer_provider=self._provider, filter_=called
+            tracer_provider=self._provider, filter_=filters.negate(asked)
         )
         return [each for each in found if isinstance(each, grpc.aio.UnaryUnaryClientInterceptor)]
 
