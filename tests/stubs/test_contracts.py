@@ -119,7 +119,7 @@ def test_an_addition_breaks_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("  // Names the action of the participant.\n", "", "should have a non-empty comment"),
+        ("  // Numbers the attempt.\n", "", "should have a non-empty comment"),
         ("bool effect_free = 6;", "bool effectFree = 6;", "should be lower_snake_case"),
         ("KIND_UNSPECIFIED = 0;", "KIND_ANY = 0;", 'should be suffixed with "_UNSPECIFIED"'),
     ],
