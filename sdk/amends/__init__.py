@@ -12,7 +12,16 @@ from amends._client._requests import Resolution
 from amends._client._saga import AttemptFailure, Saga, SagaSummary, StepRun, TurnBack
 from amends._client._starter import Started, Starter
 from amends._client._states import Cause, Direction, SagaState, StepState
-from amends._definition import DeclaredAction, Definition, Kind, Retry, Step
+from amends._definition import (
+    DeclaredAction,
+    Definition,
+    Kind,
+    MethodCall,
+    Outcome,
+    OutcomeRule,
+    Retry,
+    Step,
+)
 from amends._ids import new_saga_id
 from amends._participant import (
     Action,
@@ -62,6 +71,9 @@ __all__ = [
     "Step",
     "Kind",
     "Retry",
+    "MethodCall",
+    "OutcomeRule",
+    "Outcome",
     # What is generated from annotated services
     "DeclaredAction",
     "DeclaredActions",

@@ -54,15 +54,15 @@ def check_name(field: str, name: object) -> list[Problem]:
     """A name has the form of an id."""
     if isinstance(name, str) and is_id(name):
         return []
-    return [Problem(description=f"is {_shown(name)}, but must be {ID_FORM}", field=field)]
+    return [Problem(description=f"is {shown(name)}, but must be {ID_FORM}", field=field)]
 
 
 def check_range(field: str, value: float | None, low: float, high: float, unit: str) -> list[Problem]:
     """A number lies within its bounds; None stands for a default and always does."""
     if value is None or low <= value <= high:
         return []
-    shown = [f"{_shown(number)}{unit}" for number in (value, low, high)]
-    text = f"is {shown[0]}, but must be from {shown[1]} to {shown[2]}"
+    found, least, greatest = (f"{shown(number)}{unit}" for number in (value, low, high))
+    text = f"is {found}, but must be from {least} to {greatest}"
     return [Problem(description=text, field=field)]
 
 
@@ -107,7 +107,7 @@ def _wrong_needs(needs: Sequence[str], known: Container[str]) -> Iterator[str]:
     seen = set()
     for need in needs:
         if need not in known:
-            yield f"names {_shown(need)}, which is no step here"
+            yield f"names {shown(need)}, which is no step here"
         elif need in seen:
             yield f"repeats {need!r}"
         seen.add(need)
@@ -165,7 +165,7 @@ def _finding(number: int, place: Place, field: str, text: str) -> Finding:
     return Finding(number, Problem(description=text, field=field, step=place.name))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value for a message: no longer than a line."""
     text = f"{value:g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
-from amends._definition._model import Kind, Retry, Step
+from amends._definition._retry import Retry
+from amends._definition._step import Kind, Step
 
 InputT = TypeVar("InputT")
 ResultT = TypeVar("ResultT")

@@ -1,206 +1,27 @@
-"""Definitions, steps and retry policies as frozen values."""
+"""Definitions, as frozen values."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from functools import cached_property
 from os import PathLike
 from typing import Any, Generic, Self
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from typing_extensions import TypeVar
 
 from amends._definition import _checks as checks
+from amends._definition import _descriptors as descriptor_sets
 from amends._definition import _fields as fields
+from amends._definition import _method_checks as method_checks
+from amends._definition._descriptors import Descriptors
+from amends._definition._step import Step
+from amends._payload import is_message
 from amends.errors import DefinitionError, Problem
 from amends.v1 import saga_pb2
 
-# Without them, a step or a definition is one of any type: whoever does not care need not write any.
+# Without it, a definition is one of any type: whoever does not care need not write any.
 InputT = TypeVar("InputT", contravariant=True, default=Any)
-ResultT = TypeVar("ResultT", covariant=True, default=Any)
-
-
-class Kind(StrEnum):
-    """Which way out of a saga a step leaves open."""
-
-    COMPENSATABLE = checks.COMPENSATABLE
-    """Can be undone. Comes before the pivot, if there is one."""
-    PIVOT = checks.PIVOT
-    """Decides: once it has succeeded, the saga only goes forward. At most one."""
-    RETRIABLE = checks.RETRIABLE
-    """Comes after the pivot, and is retried for ever."""
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Retry:
-    """How attempts that end unknown are repeated: exponential backoff with full jitter.
-
-    What is left out takes the coordinator's default.
-
-    Raises ``DefinitionError`` for a value out of its range.
-    """
-
-    max_attempts: int | None
-    """Attempts of a Try before the saga turns back; 1 to 1,000,000. Default 20."""
-    initial_backoff: float | None
-    """Seconds that bound the first wait; 1 ms to 1 h. Default 0.1."""
-    backoff_multiplier: float | None
-    """Growth of the bound from wait to wait; 1 to 100. Default 2."""
-    max_backoff: float | None
-    """Seconds that bound every wait; from initial_backoff up to 24 h. Default 10."""
-
-    def __init__(
-        self,
-        max_attempts: int | None = None,
-        initial_backoff: float | timedelta | None = None,
-        backoff_multiplier: float | None = None,
-        max_backoff: float | timedelta | None = None,
-    ) -> None:
-        problems: list[Problem] = []
-        if max_attempts is not None and not fields.is_whole(max_attempts):
-            problems.append(
-                Problem(description=f"is {max_attempts!r}, but must be a whole number", field="max_attempts")
-            )
-            max_attempts = None
-        initial = fields.seconds_of("initial_backoff", initial_backoff, problems)
-        multiplier = fields.number("backoff_multiplier", backoff_multiplier, problems)
-        greatest = fields.seconds_of("max_backoff", max_backoff, problems)
-        problems += checks.check_retry(max_attempts, initial, multiplier, greatest)
-        if problems:
-            raise DefinitionError(problems)
-        fields.fill(
-            self,
-            max_attempts=max_attempts,
-            initial_backoff=initial,
-            backoff_multiplier=multiplier,
-            max_backoff=greatest,
-        )
-
-    def to_proto(self) -> saga_pb2.RetryPolicy:
-        """Returns the policy as the contracts have it."""
-        return saga_pb2.RetryPolicy(
-            max_attempts=self.max_attempts or 0,
-            initial_backoff=fields.to_duration(self.initial_backoff),
-            backoff_multiplier=self.backoff_multiplier or 0.0,
-            max_backoff=fields.to_duration(self.max_backoff),
-        )
-
-    @classmethod
-    def from_proto(cls, proto: saga_pb2.RetryPolicy) -> Self:
-        """Reads a policy that the coordinator has checked."""
-        return fields.fill(
-            cls.__new__(cls),
-            max_attempts=proto.max_attempts or None,
-            initial_backoff=fields.from_duration(proto, "initial_backoff"),
-            backoff_multiplier=proto.backoff_multiplier or None,
-            max_backoff=fields.from_duration(proto, "max_backoff"),
-        )
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Step(Generic[InputT, ResultT]):
-    """One place in a saga: which action of which participant, after which steps, under which policy.
-
-    A ``Step[Order, Receipt]`` is one for sagas whose input is an ``Order``, and its result is a ``Receipt``.
-    A ``DeclaredAction`` makes such steps; one that is written without types fits into any saga.
-
-    Raises ``DefinitionError`` that lists everything wrong with the step by itself.
-    """
-
-    name: str
-    """Unique within its definition."""
-    participant: str
-    """One that the coordinator is configured with."""
-    action: str
-    """An action of the participant."""
-    needs: tuple[str, ...] | None
-    """Steps that must have succeeded before. None: the step listed before; empty: none."""
-    kind: Kind
-    """Which way out of the saga this step leaves open."""
-    effect_free: bool
-    """Whether there is nothing to undo; such a step is never compensated."""
-    timeout: float | None
-    """Seconds for one attempt; 1 ms to 1 h. None: 10 s."""
-    retry: Retry | None
-    """How attempts that end unknown are repeated. None: by the defaults."""
-    input_from: Callable[[InputT], object] | None = field(compare=False, repr=False)
-    """Makes the step's own input from the saga's, when one is started. None: it takes the saga's."""
-    result_type: type[ResultT] | None = field(compare=False, repr=False)
-    """What the step's result is read as. None: not known here."""
-
-    def __init__(
-        self,
-        name: str,
-        participant: str,
-        action: str,
-        *,
-        needs: Sequence[str] | None = None,
-        kind: Kind | str = Kind.COMPENSATABLE,
-        effect_free: bool = False,
-        timeout: float | timedelta | None = None,
-        retry: Retry | None = None,
-        input_from: Callable[[InputT], object] | None = None,
-        result_type: type[ResultT] | None = None,
-    ) -> None:
-        problems = [
-            *checks.check_name("name", name),
-            *checks.check_name("participant", participant),
-            *checks.check_name("action", action),
-            *fields.check_needs(needs),
-            *_check_kind(kind),
-        ]
-        if not isinstance(effect_free, bool):
-            problems.append(Problem(description="must be True or False", field="effect_free"))
-        if retry is not None and not isinstance(retry, Retry):
-            problems.append(Problem(description="must be a Retry", field="retry"))
-        seconds = fields.seconds_of("timeout", timeout, problems)
-        low, high = checks.MIN_DURATION, checks.MAX_STEP_TIMEOUT
-        problems += checks.check_range("timeout", seconds, low, high, " s")
-        if problems:
-            raise DefinitionError([replace(problem, step=str(name)) for problem in problems])
-        fields.fill(
-            self,
-            name=name,
-            participant=participant,
-            action=action,
-            needs=None if needs is None else tuple(needs),
-            kind=Kind(kind),
-            effect_free=effect_free,
-            timeout=seconds,
-            retry=retry,
-            input_from=input_from,
-            result_type=result_type,
-        )
-
-    def to_proto(self) -> saga_pb2.Step:
-        """Returns the step as the contracts have it."""
-        return saga_pb2.Step(
-            name=self.name,
-            participant=self.participant,
-            action=self.action,
-            needs=None if self.needs is None else saga_pb2.Step.Needs(steps=self.needs),
-            kind=saga_pb2.Step.Kind.Value(self.kind.name),
-            effect_free=self.effect_free,
-            timeout=fields.to_duration(self.timeout),
-            retry=None if self.retry is None else self.retry.to_proto(),
-        )
-
-    @classmethod
-    def from_proto(cls, proto: saga_pb2.Step) -> Self:
-        """Reads a step that the coordinator has checked."""
-        return fields.fill(
-            cls.__new__(cls),
-            name=proto.name,
-            participant=proto.participant,
-            action=proto.action,
-            needs=tuple(proto.needs.steps) if proto.HasField("needs") else None,
-            kind=Kind[saga_pb2.Step.Kind.Name(proto.kind or saga_pb2.Step.COMPENSATABLE)],
-            effect_free=proto.effect_free,
-            timeout=fields.from_duration(proto, "timeout"),
-            retry=Retry.from_proto(proto.retry) if proto.HasField("retry") else None,
-            input_from=None,
-            result_type=None,
-        )
 
 
 @dataclass(frozen=True, init=False)
@@ -233,17 +54,50 @@ class Definition(Generic[InputT]):
     """Seconds a saga may go forward before it turns back; 1 ms to 366 days. None: no limit."""
     version: int = field(compare=False)
     """Numbers the content registered under the name, from 1. 0: not registered."""
+    input_type: str
+    """The full name of the protobuf type that the input of its sagas has. Empty: any."""
+    descriptors: bytes = field(repr=False)
+    """A google.protobuf.FileDescriptorSet that describes the methods its steps call and the messages their
+    expressions use, serialized. Empty: the coordinator asks the participants, by server reflection."""
 
     def __init__(
-        self, name: str, steps: Sequence[Step[InputT]], timeout: float | timedelta | None = None
+        self,
+        name: str,
+        steps: Sequence[Step[InputT]],
+        timeout: float | timedelta | None = None,
+        *,
+        input_type: type[InputT] | str = "",
+        descriptors: Descriptors | None = None,
     ) -> None:
+        """Makes a definition.
+
+        Args:
+            name: names it.
+            steps: 1 to 1,000 steps.
+            timeout: seconds a saga may go forward; None: no limit.
+            input_type: the protobuf type that the input of its sagas has: a message class, or its full name.
+                An input that is JSON is then read as the JSON form of the type. Empty: any.
+            descriptors: describe what its steps call, where the services have no server reflection: a
+                FileDescriptorSet with all imports, or the bytes of one, or a list of generated modules,
+                message classes or file descriptors, which bring their imports along. Up to 4 MiB.
+        """
         problems = [*checks.check_name("name", name), *_check_steps(steps)]
+        type_name = _type_name(input_type, problems)
+        described = descriptor_sets.serialize(descriptors, problems)
         seconds = fields.seconds_of("timeout", timeout, problems)
         low, high = checks.MIN_DURATION, checks.MAX_SAGA_TIMEOUT
         problems += checks.check_range("timeout", seconds, low, high, " s")
         if problems:
             raise DefinitionError(problems)
-        fields.fill(self, name=name, steps=tuple(steps), timeout=seconds, version=0)
+        fields.fill(
+            self,
+            name=name,
+            steps=tuple(steps),
+            timeout=seconds,
+            version=0,
+            input_type=type_name,
+            descriptors=described,
+        )
 
     def __getitem__(self, name: str) -> Step:
         """Returns the step of this name. Raises ``KeyError`` if there is none."""
@@ -268,6 +122,8 @@ class Definition(Generic[InputT]):
             name=self.name,
             steps=[step.to_proto() for step in self.steps],
             timeout=fields.to_duration(self.timeout),
+            input_type=self.input_type,
+            descriptors=FileDescriptorSet.FromString(self.descriptors) if self.descriptors else None,
         ).SerializeToString()
 
     @classmethod
@@ -279,36 +135,35 @@ class Definition(Generic[InputT]):
             steps=tuple(map(Step.from_proto, proto.steps)),
             timeout=fields.from_duration(proto, "timeout"),
             version=proto.version,
+            input_type=proto.input_type,
+            descriptors=proto.descriptors.SerializeToString(deterministic=True),
         )
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:
         """Reads a definition from a YAML file.
 
+        A file of descriptors that it names is looked for in its own folder.
+
         Raises ``DefinitionError`` that lists every mistake with its line, ``OSError`` if the file cannot be
         read.
         """
         from amends._definition import _yaml
 
-        parts = _yaml.read_file(path)
-        return cls(parts.name, parts.steps, parts.timeout)
+        return cls(**_yaml.read_file(path))
 
     @classmethod
     def from_yaml_text(cls, text: str, source: str = "<text>") -> Self:
         """Reads a definition from YAML; ``source`` is what messages call it.
 
+        A file of descriptors that it names is looked for in the folder of ``source``, where that is a path,
+        and else in the working directory.
+
         Raises ``DefinitionError`` that lists every mistake with its line.
         """
         from amends._definition import _yaml
 
-        parts = _yaml.read_text(text, source)
-        return cls(parts.name, parts.steps, parts.timeout)
-
-
-def _check_kind(kind: object) -> list[Problem]:
-    if kind in set(Kind):
-        return []
-    return [Problem(description=f"is {kind!r}, but must be one of {', '.join(Kind)}", field="kind")]
+        return cls(**_yaml.read_text(text, source))
 
 
 def _check_steps(steps: Sequence[Step[Any]]) -> list[Problem]:
@@ -316,3 +171,15 @@ def _check_steps(steps: Sequence[Step[Any]]) -> list[Problem]:
         return [Problem(description="must be a list of Step", field="steps")]
     places = [checks.Place(step.name, step.needs, step.kind) for step in steps]
     return [finding.problem for finding in checks.check_places(places)]
+
+
+def _type_name(input_type: object, problems: list[Problem]) -> str:
+    """The full name of a message class, or a name as it is; anything else becomes a problem."""
+    if is_message(input_type):
+        return str(input_type.DESCRIPTOR.full_name)  # type: ignore[attr-defined] # every message class has it
+    if isinstance(input_type, str):
+        problems += method_checks.check_type("input_type", input_type) if input_type else []
+        return input_type
+    text = f"is {checks.shown(input_type)}, but must be a message class, or the full name of one"
+    problems.append(Problem(description=text, field="input_type"))
+    return ""

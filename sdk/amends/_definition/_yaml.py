@@ -1,23 +1,22 @@
-"""Definitions from YAML, with every mistake at its line.
+"""Definitions from YAML, with every mistake at its line."""
 
-The text is composed into nodes, never constructed into objects: nodes know their lines, and nothing in a
-file can name a Python type. A file is small and shallow by rule, and aliases are followed only as deep as
-a definition goes, so that none can grow large in memory.
-"""
-
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import yaml
 
 from amends._definition import _checks as checks
-from amends._definition._model import Kind, Retry, Step
+from amends._definition import _descriptors as descriptor_sets
+from amends._definition import _method_checks as method_checks
+from amends._definition._methods import MethodCall, OutcomeRule
+from amends._definition._retry import Retry
+from amends._definition._step import Kind, Step
+from amends._definition._yaml_fields import MAX_PROBLEMS, FieldReader, Fields
+from amends._definition._yaml_nodes import compose
 from amends._definition._yaml_values import (
-    WrongTypeError,
     read_duration,
     read_kind,
     read_names,
@@ -31,24 +30,37 @@ from amends.errors import DefinitionError, Problem
 MAX_BYTES = 256 * 1024
 """A definition of a thousand steps with every field set fits; a file that takes seconds to read does not."""
 
-MAX_DEPTH = 16
-"""Nesting of a file; a definition needs five levels."""
-
-MAX_PROBLEMS = 100
-"""Problems that are told: nobody mends more at once, and aliases can repeat one a million times."""
-
-_STEP_FIELDS = ("name", "participant", "action", "needs", "kind", "effect_free", "timeout", "retry")
-_STEP_REQUIRED = ("name", "participant", "action")
+_FIELDS = ("name", "steps", "timeout", "input_type", "descriptors")
+_STEP_FIELDS = (
+    *("name", "participant", "action", "needs", "kind", "effect_free", "timeout", "retry"),
+    *("try_method", "compensate_method", "try_outcomes", "compensate_outcomes"),
+)
 _RETRY_FIELDS = ("max_attempts", "initial_backoff", "backoff_multiplier", "max_backoff")
+_METHOD_FIELDS = ("method", "request")
+_RULE_FIELDS = ("code", "outcome", "condition", "reason")
+
+_CALLED = frozenset(
+    {
+        "action",
+        "kind",
+        "effect_free",
+        "try_method",
+        "compensate_method",
+        "try_outcomes",
+        "compensate_outcomes",
+    }
+)
+"""The fields of a step that the rules about what it calls put together: with a hole they prove nothing."""
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(TypedDict):
     """What a text holds: the arguments of a definition."""
 
-    name: str = ""
-    steps: list[Step] = field(default_factory=list)
-    timeout: float | None = None
+    name: str
+    steps: list[Step]
+    timeout: float | None
+    input_type: str
+    descriptors: bytes
 
 
 def read_file(path: str | PathLike[str]) -> Parts:
@@ -72,7 +84,7 @@ def read_text(text: str, source: str) -> Parts:
         )
         raise DefinitionError([problem])
     reader = _Reader(source)
-    parts = reader.definition(_compose(text, source))
+    parts = reader.definition(compose(text, source))
     if reader.problems:
         problems = sorted(reader.problems, key=lambda problem: problem.line)
         if len(problems) == MAX_PROBLEMS:
@@ -81,69 +93,46 @@ def read_text(text: str, source: str) -> Parts:
     return parts
 
 
-class _ShallowLoader(yaml.SafeLoader):
-    """Composes nodes, but no deeper than a definition goes: deeper ones would exhaust the stack."""
-
-    _depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # absent from the type stubs
-            raise yaml.MarkedYAMLError(problem="is nested deeper than any definition", problem_mark=mark)
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-
-def _compose(text: str, source: str) -> yaml.Node:
-    loader: _ShallowLoader | None = None
-    try:
-        loader = _ShallowLoader(text)
-        node: yaml.Node | None = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        words = ", ".join(part for part in (error.context, error.problem) if part)
-        raise _not_yaml(words, source, line) from error
-    except yaml.YAMLError as error:
-        raise _not_yaml(str(error).splitlines()[0], source) from error
-    except (ValueError, OverflowError) as error:  # of chr() and int(): PyYAML lets them pass
-        line = loader.get_mark().line + 1 if loader else 0
-        words = "there is no such character, or no number of so many digits"
-        raise _not_yaml(words, source, line) from error
-    if node is None:
-        raise DefinitionError([Problem(description="is empty", source=source)])
-    return node
-
-
-def _not_yaml(words: str, source: str, line: int = 0) -> DefinitionError:
-    return DefinitionError([Problem(description=f"is not valid YAML: {words}", source=source, line=line)])
-
-
-@dataclass
-class _Reader:
-    """Turns nodes into values and gathers what is wrong with them."""
-
-    source: str
-    problems: list[Problem] = field(default_factory=list)
-
-    def report(self, text: str, node: yaml.Node, *, field: str = "", step: str = "") -> None:
-        line = node.start_mark.line + 1
-        if len(self.problems) < MAX_PROBLEMS:
-            problem = Problem(description=text, field=field, step=step, source=self.source, line=line)
-            self.problems.append(problem)
+class _Reader(FieldReader):
+    """Turns nodes into the values of a definition."""
 
     def definition(self, root: yaml.Node) -> Parts:
         """Reads the whole; what it returns is meaningful only if there are no problems."""
-        fields = self.mapping(root, ("name", "steps", "timeout"), ("name", "steps"), step="")
-        values = self.values(fields, {"name": read_string, "timeout": read_duration}, step="")
+        fields = self.mapping(root, _FIELDS, ("name", "steps"), step="")
+        readers = {
+            "name": read_string,
+            "timeout": read_duration,
+            "input_type": read_string,
+            "descriptors": read_string,
+        }
+        values = self.values(fields, readers, step="")
         if "name" in values:
-            self.locate(checks.check_name("name", values["name"]), fields, root)
+            self.locate(checks.check_name("name", values["name"]), fields)
+        if "input_type" in values:
+            self.locate(method_checks.check_type("input_type", values["input_type"]), fields)
         high = checks.MAX_SAGA_TIMEOUT
         timeout = values.get("timeout")
-        self.locate(checks.check_range("timeout", timeout, checks.MIN_DURATION, high, " s"), fields, root)
-        steps = self.steps(fields["steps"][1]) if "steps" in fields else []
-        return Parts(name=values.get("name", ""), steps=steps, timeout=timeout)
+        self.locate(checks.check_range("timeout", timeout, checks.MIN_DURATION, high, " s"), fields)
+        return Parts(
+            name=values.get("name", ""),
+            steps=self.steps(fields["steps"]) if "steps" in fields else [],
+            timeout=timeout,
+            input_type=values.get("input_type", ""),
+            descriptors=self.descriptors(values["descriptors"], fields) if "descriptors" in values else b"",
+        )
+
+    def descriptors(self, name: str, fields: Fields) -> bytes:
+        """Reads a file of descriptors, which lies in the folder of the definition's own."""
+        problems: list[Problem] = []
+        found = b""
+        try:
+            found = descriptor_sets.read(Path(self.source).parent / name, problems)
+        except (OSError, ValueError) as error:  # ValueError: no file can have this name
+            why = getattr(error, "strerror", None) or error
+            text = f"is {checks.shown(name)}, which cannot be read: {why}"
+            problems.append(Problem(description=text, field="descriptors"))
+        self.locate(problems, fields)
+        return found
 
     def steps(self, node: yaml.Node) -> list[Step]:
         """Reads the list of steps and checks how they hang together."""
@@ -158,14 +147,13 @@ class _Reader:
         places = [draft.place for draft in read if draft.place is not None]
         if len(places) == len(read):  # an order with holes proves nothing
             for number, problem in checks.check_places(places):
-                draft = read[number or 0]
-                self.locate([problem], draft.fields, draft.node)
+                self.locate([problem], read[number or 0].fields)
         return [draft.step for draft in read if draft.step is not None]
 
     def step(self, node: yaml.Node, number: int) -> "_Draft":
         """Reads one step."""
         label = _label(node, number)
-        fields = self.mapping(node, _STEP_FIELDS, _STEP_REQUIRED, step=label)
+        fields = self.mapping(node, _STEP_FIELDS, ("name", "participant"), step=label)
         readers = {
             "name": read_string,
             "participant": read_string,
@@ -177,16 +165,22 @@ class _Reader:
         }
         values = self.values(fields, readers, step=label)
         if "retry" in fields:
-            values["retry"] = self.retry(fields["retry"][1], step=label)
-        place = None
-        if "name" in values and all(name in values for name in ("needs", "kind") if name in fields):
-            place = checks.Place(values["name"], values.get("needs"), values.get("kind", Kind.COMPENSATABLE))
-        draft = _Draft(node, fields, place)
-        if all(name in values for name in _STEP_REQUIRED):
+            values["retry"] = self.retry(fields["retry"], step=label)
+        for name in ("try_method", "compensate_method"):
+            if name in fields:
+                values[name] = self.method(name, fields, step=label)
+        for name in ("try_outcomes", "compensate_outcomes"):
+            if name in fields:
+                values[name] = self.rules(name, fields, step=label)
+        draft = _Draft(fields)
+        if "name" in values and not fields.unread & {"needs", "kind"}:
+            kind = values.get("kind", Kind.COMPENSATABLE)
+            draft.place = checks.Place(values["name"], values.get("needs"), kind)
+        if "name" in values and "participant" in values:
             try:
                 draft.step = Step(**values)
             except DefinitionError as error:
-                self.locate(error.problems, fields, node)
+                self.locate(_provable(error.problems, fields), fields)
         return draft
 
     def retry(self, node: yaml.Node, step: str) -> Retry | None:
@@ -202,77 +196,75 @@ class _Reader:
         try:
             return Retry(**values)
         except DefinitionError as error:
-            self.locate(error.problems, fields, node, step=step, within="retry.")
+            self.locate(error.problems, fields, step=step, within="retry.")
             return None
 
-    def mapping(
-        self, node: yaml.Node, known: Sequence[str], required: Sequence[str], *, step: str, within: str = ""
-    ) -> "_Fields":
-        """Reads the fields of a mapping; tells unknown, repeated and missing ones."""
-        if not isinstance(node, yaml.MappingNode):
-            self.report("must be a mapping of fields to values", node, field=within.rstrip("."), step=step)
-            return {}
-        fields: _Fields = {}
-        written = set()
-        for key, value in node.value:
-            name = str(key.value)[:80] if isinstance(key, yaml.ScalarNode) else "(no text)"
-            written.add(name)
-            if name not in known:
-                self.report(f"unknown field {within + name!r}{_suggestion(name, known)}", key, step=step)
-            elif name in fields:
-                self.report("is given twice", key, field=within + name, step=step)
-            else:
-                fields[name] = (key, value)
-        for name in required:
-            # A misspelt field has been told already; that it is missing too would be noise.
-            if name not in fields and not difflib.get_close_matches(name, written - set(known), 1):
-                self.report("is missing", node, field=within + name, step=step)
-        return fields
+    def method(self, name: str, step_fields: Fields, step: str) -> MethodCall | None:
+        """Reads a call of a method: its parts, or in short its name alone."""
+        node, within = step_fields[name], f"{name}."
+        if isinstance(node, yaml.ScalarNode):
+            fields = Fields(node)
+            fields["method"] = node
+        else:
+            fields = self.mapping(node, _METHOD_FIELDS, ("method",), step=step, within=within)
+        readers = {"method": read_string, "request": read_string}
+        values = self.values(fields, readers, step=step, within=within)
+        if "method" in values and not fields.unread:
+            try:
+                return MethodCall(**values)
+            except DefinitionError as error:
+                self.locate(error.problems, fields, step=step, within=within)
+        step_fields.unread.add(name)
+        return None
 
-    def values(
-        self,
-        fields: "_Fields",
-        readers: Mapping[str, Callable[[yaml.Node], Any]],
-        *,
-        step: str,
-        within: str = "",
-    ) -> dict[str, Any]:
-        """Reads the values of fields, leaving out those that are wrong."""
-        values = {}
-        for name, read in readers.items():
-            if name in fields:
-                try:
-                    values[name] = read(fields[name][1])
-                except WrongTypeError as wrong:
-                    self.report(str(wrong), fields[name][1], field=within + name, step=step)
-        return values
+    def rules(self, name: str, step_fields: Fields, step: str) -> list[OutcomeRule]:
+        """Reads a list of rules about how attempts end."""
+        node = step_fields[name]
+        text = ""
+        if not isinstance(node, yaml.SequenceNode):
+            text = "must be a list of rules, such as [{code: NOT_FOUND, outcome: succeeded}]"
+        elif len(node.value) > method_checks.MAX_RULES:
+            text = f"has {len(node.value)} rules, but may have {method_checks.MAX_RULES}"
+        if text:
+            self.report(text, node, field=name, step=step)
+            step_fields.unread.add(name)
+            return []
+        read = [
+            self.rule(f"{name}[{place}]", item, step_fields, step) for place, item in enumerate(node.value)
+        ]
+        if None in read:
+            step_fields.unread.add(name)
+        return [rule for rule in read if rule is not None]
 
-    def locate(
-        self,
-        problems: Iterable[Problem],
-        fields: "_Fields",
-        node: yaml.Node,
-        *,
-        step: str = "",
-        within: str = "",
-    ) -> None:
-        """Adds problems that the rules found, each with the line of its field."""
-        for problem in problems:
-            at = fields[problem.field][1] if problem.field in fields else node
-            self.report(problem.description, at, field=within + problem.field, step=step or problem.step)
-
-
-_Fields = dict[str, tuple[yaml.Node, yaml.Node]]
+    def rule(self, name: str, node: yaml.Node, step_fields: Fields, step: str) -> OutcomeRule | None:
+        """Reads one rule."""
+        within = f"{name}."
+        fields = self.mapping(node, _RULE_FIELDS, ("code", "outcome"), step=step, within=within)
+        values = self.values(fields, dict.fromkeys(_RULE_FIELDS, read_string), step=step, within=within)
+        if fields.unread or "code" not in values or "outcome" not in values:
+            return None
+        step_fields.update({within + field: value for field, value in fields.items()})
+        try:
+            return OutcomeRule(**values)
+        except DefinitionError as error:
+            self.locate(error.problems, fields, step=step, within=within)
+            return None
 
 
 @dataclass
 class _Draft:
     """A step as far as it could be read."""
 
-    node: yaml.Node
-    fields: _Fields
-    place: checks.Place | None  # None: its name or its needs could not be read
+    fields: Fields
+    place: checks.Place | None = None  # None: its name or its needs could not be read
     step: Step | None = None
+
+
+def _provable(problems: Sequence[Problem], fields: Fields) -> Sequence[Problem]:
+    """Leaves out what the rules about calls concluded from what could not be read."""
+    if fields.unread.isdisjoint(_CALLED):
+        return problems
+    return [problem for problem in problems if problem.field.partition("[")[0] not in _CALLED]
 
 
 def _label(node: yaml.Node, number: int) -> str:
@@ -282,8 +274,3 @@ def _label(node: yaml.Node, number: int) -> str:
             if key.value == "name" and isinstance(value, yaml.ScalarNode) and value.value:
                 return str(value.value)[:80]
     return f"#{number}"
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

@@ -9,7 +9,7 @@ import re
 import yaml
 
 from amends._definition import _checks as checks
-from amends._definition._model import Kind
+from amends._definition._step import Kind
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+\Z")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

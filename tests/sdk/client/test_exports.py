@@ -4,7 +4,7 @@ import amends
 
 PROMISED = """
     Participant Action Context ServerTls
-    Definition Step Kind Retry
+    Definition Step Kind Retry MethodCall OutcomeRule Outcome
     DeclaredAction DeclaredActions Handlers HandlerResult
     Client BlockingClient ClientTls Starter Started new_saga_id
     Saga SagaState SagaSummary StepRun StepState TurnBack Cause AttemptFailure Direction
