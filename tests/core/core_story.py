@@ -26,7 +26,8 @@ from google.rpc.code_pb2 import Code
 
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import machine, outcomes
-from amends_coordinator.core.definition import Definition, Kind, Retry, Step, check
+from amends_coordinator.core.checks import check
+from amends_coordinator.core.definition import Definition, Kind, Retry, Step
 from amends_coordinator.core.values import Direction, Payload, Refusal, Rejection, Resolution, microseconds
 from tests.promises.log import Audit, check_state, rebuilt
 

@@ -7,7 +7,8 @@ from random import Random
 
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import machine, outcomes
-from amends_coordinator.core.definition import Definition, Kind, Retry, Step, check
+from amends_coordinator.core.checks import check
+from amends_coordinator.core.definition import Definition, Kind, Retry, Step
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Direction, Payload, Refusal, Rejection, Resolution, microseconds

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from amends_coordinator.core import limits
-from amends_coordinator.core.definition import Definition, Kind, Retry, Step, check
+from amends_coordinator.core.checks import check
+from amends_coordinator.core.definition import Definition, Kind, Retry, Step
 
 
 def step(name: str, *needs: str, kind: Kind = Kind.COMPENSATABLE, **rest: object) -> Step:

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from amends_coordinator.contract.facts import event_to_proto
 from amends_coordinator.contract.sagas import saga_to_proto
 from amends_coordinator.core import facts as f
-from amends_coordinator.core.definition import Definition, check
+from amends_coordinator.core.checks import check
+from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.fold import rebuild
 from amends_coordinator.runtime.keeper import SWEEP_INTERVAL
 from amends_coordinator.runtime.live import Waiter

@@ -16,7 +16,8 @@ from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import outcomes
-from amends_coordinator.core.definition import Definition, Kind, Retry, Step, check
+from amends_coordinator.core.checks import check
+from amends_coordinator.core.definition import Definition, Kind, Retry, Step
 from amends_coordinator.core.fold import rebuild
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction, Payload, Rejection

@@ -239,8 +239,8 @@ MUTANTS: Final = (
         "take any status of a Compensate for a refusal",
         "P3",
         "amends_coordinator.calls.reading",
-        "    if status.code not in DEFINITE:\n",
-        "    if status.code not in DEFINITE and direction is Direction.FORWARD:\n",
+        "    if kind is OutcomeKind.UNKNOWN:\n",
+        "    if kind is OutcomeKind.UNKNOWN and direction is Direction.FORWARD:\n",
     ),
     Mutant(
         "give another key to every attempt",
@@ -260,9 +260,8 @@ MUTANTS: Final = (
         "take a broken reply for a rejection",
         "P3",
         "amends_coordinator.calls.reading",
-        "def _broken(what: str) -> Unknown:\n"
         '    return Unknown(Code.DATA_LOSS, f"the participant answered with {what}")',
-        'def _broken(what: str) -> Outcome:\n    return Rejected(Rejection("BROKEN"))',
+        '    return Rejected(Rejection("BROKEN"))',
     ),
     Mutant(
         "take a lost connection for a rejection",

@@ -13,9 +13,11 @@ from amends._ids import new_saga_id
 from amends.v1 import coordinator_pb2 as pb
 from amends.v1 import event_pb2, saga_pb2
 from amends_coordinator.api import limits
+from amends_coordinator.bindings.plan import plan_of
 from amends_coordinator.contract.definitions import check_counts, shared_definition
 from amends_coordinator.contract.values import duration_from_proto, optional_moment, payload_from_proto
-from amends_coordinator.core.definition import Definition, Violation, check_name, first_faults
+from amends_coordinator.core.checks import Violation, check_name, first_faults
+from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.limits import MAX_STEPS
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Payload, Resolution
@@ -96,6 +98,13 @@ def check_step_inputs(start: Start, definition: Definition) -> None:
         for name in start.step_inputs
         if name not in definition.position
     )
+    if found:
+        raise InvalidRequestError(found)
+
+
+def check_inputs(start: Start, definition: Definition) -> None:
+    """Checks that inputs are of the types that the definition takes. Raises InvalidRequestError."""
+    found = first_faults(plan_of(definition).input_faults(start.input, start.step_inputs))
     if found:
         raise InvalidRequestError(found)
 

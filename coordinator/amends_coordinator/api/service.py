@@ -17,7 +17,8 @@ from amends_coordinator.contract.facts import event_to_proto
 from amends_coordinator.contract.sagas import result_to_proto, saga_to_proto
 from amends_coordinator.contract.values import moment_to_proto
 from amends_coordinator.core import machine
-from amends_coordinator.core.definition import Definition, Violation
+from amends_coordinator.core.checks import Violation
+from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.runtime.errors import InvalidRequestError
 from amends_coordinator.runtime.live import Waiter

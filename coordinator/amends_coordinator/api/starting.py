@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from amends.v1 import coordinator_pb2 as pb
-from amends_coordinator.api.requests import Start, check_step_inputs, read_start
+from amends_coordinator.api.requests import Start, check_inputs, check_step_inputs, read_start
 from amends_coordinator.calls.spans import Spans, parse_traceparent
 from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.facts import SagaStarted
@@ -23,6 +23,7 @@ from amends_coordinator.runtime.errors import (
     NotFoundError,
     OverloadedError,
     RequestError,
+    UnavailableError,
 )
 from amends_coordinator.runtime.live import Waiter
 from amends_coordinator.runtime.registry import Registry
@@ -81,8 +82,9 @@ class Starter:
             return
         launch = _Launch(self, start, traceparent, patience, told, failed)
         definition = start.definition or self._registry.newest(start.definition_name)
-        if definition is not None and self._admission.knows(definition):
-            launch.go(definition)
+        admitted = None if definition is None else self._admission.admitted(definition)
+        if admitted is not None:
+            launch.go(admitted)
         elif self.admitting >= MAX_ADMITTING:
             launch.failed(
                 OverloadedError(
@@ -120,10 +122,10 @@ class Starter:
         """Finds the definition of a start. Raises RequestError."""
         return start.definition or await self._registry.get(start.definition_name)
 
-    async def admit(self, definition: Definition) -> None:
-        """Checks a definition against its participants. Raises InvalidRequestError."""
+    async def admit(self, definition: Definition) -> Definition:
+        """Checks a definition against its participants. Raises InvalidRequestError, UnavailableError."""
         try:
-            await self._admission.admit(definition)
+            return await self._admission.admit(definition)
         except InvalidRequestError as error:
             raise error.within("definition") from None
 
@@ -145,6 +147,8 @@ class Starter:
         """Hands a start to the runtime. Raises RequestError."""
         if start.step_inputs:
             check_step_inputs(start, fact.definition)
+        if fact.definition.calls_methods or fact.definition.input_type:
+            check_inputs(start, fact.definition)
         self._runtime.start(start.saga_id, fact, waiter)
 
     async def join(self, start: Start, fact: SagaStarted, waiter: Waiter) -> None:
@@ -212,15 +216,14 @@ class _Launch:
         try:
             definition = await self._starter.find(self.start)
             try:
-                await self._starter.admit(definition)
-            except InvalidRequestError as error:
+                return await self._starter.admit(definition)
+            except (InvalidRequestError, UnavailableError) as error:
                 self.fact = self._starter.fact(self.start, definition, self._traceparent)
                 await self._join(error)
                 return None
         except Exception as error:  # the RPC's status tells the foreseen from the unforeseen
             self.failed(error)
             return None
-        return definition
 
     def told(self, saga: Saga) -> None:
         """Answers with the saga."""
@@ -244,7 +247,8 @@ class _Launch:
         try:
             await self._starter.join(self.start, self.fact, self.waiter)
         except (NotFoundError, AlreadyExistsError) as error:
-            self.failed(refusal if isinstance(refusal, InvalidRequestError) else error)
+            refused = isinstance(refusal, InvalidRequestError | UnavailableError)
+            self.failed(refusal if refused else error)
         except Exception as error:  # as above
             self.failed(error)
 

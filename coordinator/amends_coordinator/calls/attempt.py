@@ -42,6 +42,11 @@ class Attempt:
         return self.saga.step(self.place)
 
     @property
+    def by_method(self) -> bool:
+        """Whether it calls a method of a service that knows nothing of Amends."""
+        return self.step.try_method is not None
+
+    @property
     def needless(self) -> bool:
         """Whether it is a Try whose saga has turned back: if it has not left yet, it need not any more."""
         return self.direction is Direction.FORWARD and self.saga.turn_back is not None

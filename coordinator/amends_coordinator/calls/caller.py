@@ -1,6 +1,9 @@
 """What the runtime asks of whoever calls a participant."""
 
+from collections.abc import Iterable
 from typing import Protocol
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls.attempt import Attempt
@@ -31,6 +34,15 @@ class Caller(Protocol):
         """Asks which actions the participant offers.
 
         Raises:
+            grpc.RpcError: it did not say.
+        """
+        ...
+
+    async def reflect(self, symbols: Iterable[str]) -> FileDescriptorSet:
+        """Asks for the files that describe services and messages. Those that are not known are left out.
+
+        Raises:
+            NoReflectionError: the participant cannot be asked such a thing.
             grpc.RpcError: it did not say.
         """
         ...

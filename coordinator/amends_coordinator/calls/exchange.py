@@ -168,7 +168,8 @@ class Exchange:
         for reply in response.replies:
             attempt = self._sent.pop(reply.number, None)
             if attempt is not None:
-                self._ended(attempt, read_reply(attempt.direction, reply))
+                rules = attempt.step.rules(attempt.direction)
+                self._ended(attempt, read_reply(attempt.direction, reply, rules))
 
     async def _write(self, stream: Stream) -> None:
         while True:

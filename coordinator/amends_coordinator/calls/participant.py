@@ -2,21 +2,26 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.rpc import status_pb2
 from google.rpc.code_pb2 import Code
 
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc as pb_grpc
 from amends_coordinator.calls.attempt import WITHDRAWN, Attempt
 from amends_coordinator.calls.exchange import Exchange
+from amends_coordinator.calls.methods import Methods
+from amends_coordinator.calls.reading import read_status
+from amends_coordinator.calls.reflection import reflect
 from amends_coordinator.calls.spans import Spans
 from amends_coordinator.calls.unary import UnaryCalls
-from amends_coordinator.core.outcomes import Outcome, Unknown
+from amends_coordinator.core.outcomes import Outcome
 from amends_coordinator.timers import Timers
 
 DESCRIBE_TIMEOUT = 1.0
@@ -81,13 +86,14 @@ class Participant:
         self._spans = spans
         self._limit = limit
         self._queue: deque[Attempt] = deque()
+        self._method_queue: deque[Attempt] = deque()  # what no stream carries
         self._in_flight = 0
         self._quiet = asyncio.Event()
         self._withdrawn = 0  # attempts in the queue that have ended already
         self._channel = _channel(endpoint, spans)
         stub: Any = pb_grpc.ParticipantStub(self._channel)
         self._stub: pb_grpc.ParticipantAsyncStub = stub
-        self._unary = UnaryCalls(stub, spans, self._attempt_ended)
+        self._unary = UnaryCalls(stub, Methods(self._channel), spans, self._attempt_ended)
         self._exchange: Exchange | None = Exchange(
             stub,
             timers,
@@ -114,11 +120,11 @@ class Participant:
     @property
     def waiting(self) -> int:
         """Attempts that were not sent yet."""
-        return len(self._queue) - self._withdrawn
+        return len(self._queue) + len(self._method_queue) - self._withdrawn
 
     def submit(self, attempt: Attempt) -> None:
         """Sends an attempt as soon as there is room."""
-        self._queue.append(attempt)
+        (self._method_queue if attempt.by_method else self._queue).append(attempt)
         self._pump()
 
     def withdraw(self, attempt: Attempt) -> None:
@@ -135,6 +141,15 @@ class Participant:
         """
         return await self._stub.Describe(pb.DescribeRequest(), timeout=DESCRIBE_TIMEOUT)
 
+    async def reflect(self, symbols: Iterable[str]) -> FileDescriptorSet:
+        """Asks for the files that describe services and messages, by server reflection.
+
+        Raises:
+            NoReflectionError: it offers none.
+            grpc.RpcError: it did not answer.
+        """
+        return await reflect(self._channel, symbols)
+
     def hold(self) -> None:
         """Sends nothing more."""
         self._limit = 0
@@ -148,6 +163,7 @@ class Participant:
         """Abandons everything in flight, without telling anybody, and closes the channel."""
         self.hold()  # sagas may still want something: a retry falls due while the rest is being closed
         self._queue.clear()
+        self._method_queue.clear()
         self._withdrawn = 0
         await self._unary.close()
         if self._exchange is not None:
@@ -155,16 +171,24 @@ class Participant:
         await self._channel.close()
 
     def _pump(self) -> None:
-        if self._exchange is not None:
+        self._send(self._method_queue)
+        if self._exchange is None:
+            self._send(self._queue)
+        elif self._queue:
             self._exchange.wake()
-            return
-        while (attempt := self._take()) is not None:
+
+    def _send(self, queue: deque[Attempt]) -> None:
+        while (attempt := self._next(queue)) is not None:
             self._unary.send(attempt)
 
     def _take(self) -> Attempt | None:
-        """Takes the next attempt that may be sent now from the queue, and starts its clock."""
-        while self._queue and self._in_flight < self._limit:
-            attempt = self._queue.popleft()
+        """Takes the next attempt that may be sent now on the stream."""
+        return self._next(self._queue)
+
+    def _next(self, queue: deque[Attempt]) -> Attempt | None:
+        """Takes the next attempt that may be sent now from a queue, and starts its clock."""
+        while queue and self._in_flight < self._limit:
+            attempt = queue.popleft()
             if attempt.ended:
                 self._withdrawn -= 1
                 continue
@@ -176,7 +200,7 @@ class Participant:
             self._in_flight += 1
             self._quiet.clear()
             self._spans.begin(attempt)
-            if self._exchange is not None:  # a unary call has gRPC's own deadline
+            if self._exchange is not None and not attempt.by_method:  # a unary call has gRPC's own deadline
                 attempt.timer = self._timers.at(
                     attempt.started + attempt.step.timeout, partial(self._expire, attempt)
                 )
@@ -190,7 +214,7 @@ class Participant:
         self._note_quiet()
         self._spans.end(attempt, outcome)
         attempt.finish(outcome)
-        if self._queue:
+        if self._queue or self._method_queue:
             self._pump()
 
     def _note_quiet(self) -> None:
@@ -203,7 +227,9 @@ class Participant:
             self._exchange.forget(attempt)
         seconds = attempt.step.timeout
         message = f"{self.endpoint.name} gave no answer within {seconds:g} s"
-        self._attempt_ended(attempt, Unknown(Code.DEADLINE_EXCEEDED, message))
+        status = status_pb2.Status(code=Code.DEADLINE_EXCEEDED, message=message)
+        rules = attempt.step.rules(attempt.direction)
+        self._attempt_ended(attempt, read_status(attempt.direction, status, rules))
 
     def _fall_back(self, unsent: list[Attempt]) -> None:
         """Goes over to unary calls, for good: the participant offers no Exchange."""

@@ -4,8 +4,9 @@ A code outside the table, a reply without an outcome, or one whose numbers nobod
 have happened, and the fence makes asking again safe.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from typing import TypeAlias
 
 import grpc
 from google.protobuf import any_pb2
@@ -21,6 +22,7 @@ from amends_coordinator.contract.values import (
     rejection_from_proto,
 )
 from amends_coordinator.core import limits
+from amends_coordinator.core.definition import OutcomeKind, OutcomeRule
 from amends_coordinator.core.outcomes import (
     Compensated,
     Outcome,
@@ -30,7 +32,10 @@ from amends_coordinator.core.outcomes import (
     Succeeded,
     Unknown,
 )
-from amends_coordinator.core.values import Direction, Refusal, Rejection
+from amends_coordinator.core.values import Direction, Payload, Refusal, Rejection
+
+Rules: TypeAlias = Sequence[OutcomeRule]
+"""What a step says of how its attempts end."""
 
 DEFINITE = frozenset(
     {
@@ -73,7 +78,7 @@ MAX_RETRY_AFTER = 86_400.0
 def read_try(response: pb.TryResponse | None) -> Outcome:
     """Reads the response of a Try; None is how grpc.aio hands over what it cannot decode."""
     if response is None:
-        return _broken("bytes that are no TryResponse")
+        return broken("bytes that are no TryResponse")
     which = response.WhichOneof("outcome")
     if which == "succeeded":
         succeeded = response.succeeded
@@ -81,9 +86,9 @@ def read_try(response: pb.TryResponse | None) -> Outcome:
             return Succeeded(None)
         if len(succeeded.result.type_url) > MAX_TYPE_URL:
             length = len(succeeded.result.type_url)
-            return _broken(f"a result whose type has {length} characters; the limit is {MAX_TYPE_URL}")
+            return broken(f"a result whose type has {length} characters; the limit is {MAX_TYPE_URL}")
         if len(succeeded.result.value) > MAX_PAYLOAD:
-            return _broken(f"a result of {len(succeeded.result.value)} bytes; the limit is {MAX_PAYLOAD}")
+            return broken(f"a result of {len(succeeded.result.value)} bytes; the limit is {MAX_PAYLOAD}")
         return Succeeded(payload_from_proto(succeeded.result))
     if which == "rejected":
         rejection = rejection_from_proto(response.rejected)
@@ -93,13 +98,13 @@ def read_try(response: pb.TryResponse | None) -> Outcome:
         )
     if which == "pending":
         return _read_pending(response.pending)
-    return _broken("a TryResponse without an outcome that this version knows")
+    return broken("a TryResponse without an outcome that this version knows")
 
 
 def read_compensate(response: pb.CompensateResponse | None) -> Outcome:
     """Reads the response of a Compensate; None is how grpc.aio hands over what it cannot decode."""
     if response is None:
-        return _broken("bytes that are no CompensateResponse")
+        return broken("bytes that are no CompensateResponse")
     which = response.WhichOneof("outcome")
     if which == "compensated":
         return Compensated()
@@ -108,35 +113,73 @@ def read_compensate(response: pb.CompensateResponse | None) -> Outcome:
     if which == "refused":
         refusal = refusal_from_proto(response.refused)
         return Refused(Refusal(refusal.reason[:MAX_REASON] or "UNSPECIFIED", refusal.message[:MAX_WORDS]))
-    return _broken("a CompensateResponse without an outcome that this version knows")
+    return broken("a CompensateResponse without an outcome that this version knows")
 
 
-def read_reply(direction: Direction, reply: pb.ExchangeResponse.Reply) -> Outcome:
+def read_reply(direction: Direction, reply: pb.ExchangeResponse.Reply, rules: Rules = ()) -> Outcome:
     """Reads a reply of an exchange."""
     which = reply.WhichOneof("result")
     if which == "error":
-        return read_status(direction, reply.error)
+        return read_status(direction, reply.error, rules)
     if which == "try_response" and direction is Direction.FORWARD:
         return read_try(reply.try_response)
     if which == "compensate_response" and direction is Direction.BACKWARD:
         return read_compensate(reply.compensate_response)
-    return _broken(f"a reply with {which or 'nothing'} in it")
+    return broken(f"a reply with {which or 'nothing'} in it")
 
 
-def read_status(direction: Direction, status: status_pb2.Status) -> Outcome:
-    """Reads a status that an RPC ended with. OK does not belong here: an outcome was promised."""
+def read_status(direction: Direction, status: status_pb2.Status, rules: Rules = ()) -> Outcome:
+    """Reads a status that an RPC ended with. OK does not belong here: an outcome was promised.
+
+    Args:
+        direction: of the call.
+        status: what it ended with.
+        rules: what its step says of that; the first that fits decides before the table.
+    """
     if status.code == Code.OK:
-        return _broken("OK, and nothing else")
+        return broken("OK, and nothing else")
     info, retry_after = _read_details(status.details)
     message = status.message[:MAX_WORDS]
-    if status.code not in DEFINITE:
+    definite = OutcomeKind.REJECTED if status.code in DEFINITE else OutcomeKind.UNKNOWN
+    kind = next((rule.outcome for rule in rules if rule.code == status.code), definite)
+    if kind is OutcomeKind.UNKNOWN:
         return Unknown(status.code, message or code_name(status.code), retry_after)
+    if kind is OutcomeKind.PENDING:
+        return Pending(max(retry_after, MIN_PENDING) if retry_after > 0 else limits.DEFAULT_PENDING)
+    if kind is OutcomeKind.SUCCEEDED:
+        return done(direction, None)
     reason = info.reason[:MAX_REASON] if info is not None and info.reason else code_name(status.code)
     if direction is Direction.BACKWARD:
         return Refused(Refusal(reason, message))
     return Rejected(
         Rejection(reason, message, _bounded(info.metadata) if info is not None else {}), stated=False
     )
+
+
+def read_response(direction: Direction, result: Payload, rule: OutcomeRule | None) -> Outcome:
+    """Reads the response of a method that knows nothing of Amends, by the rule that it fits, if any."""
+    if rule is None or rule.outcome is OutcomeKind.SUCCEEDED:
+        if len(result.value) > MAX_PAYLOAD:
+            return broken(f"a response of {len(result.value)} bytes; the limit is {MAX_PAYLOAD}")
+        return done(direction, result)
+    said = f"its response fits the condition {rule.condition}"[:MAX_WORDS]
+    if rule.outcome is OutcomeKind.UNKNOWN:
+        return Unknown(Code.UNKNOWN, said)
+    if rule.outcome is OutcomeKind.PENDING:
+        return Pending(limits.DEFAULT_PENDING)
+    return not_done(direction, rule.reason or "REJECTED_BY_RESPONSE", said)
+
+
+def done(direction: Direction, result: Payload | None) -> Outcome:
+    """What a call came to that did what it should."""
+    return Succeeded(result) if direction is Direction.FORWARD else Compensated()
+
+
+def not_done(direction: Direction, reason: str, message: str) -> Outcome:
+    """What a call came to that for certain did nothing, and never will."""
+    if direction is Direction.FORWARD:
+        return Rejected(Rejection(reason, message[:MAX_WORDS]))
+    return Refused(Refusal(reason, message[:MAX_WORDS]))
 
 
 def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
@@ -159,10 +202,9 @@ def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
 
 def too_large(direction: Direction, size: int) -> Outcome:
     """What comes of a call that is too large for a message, and so never leaves."""
-    message = f"the call would take {size} bytes, more than a message can carry"
-    if direction is Direction.FORWARD:
-        return Rejected(Rejection("CALL_TOO_LARGE", message))
-    return Refused(Refusal("CALL_TOO_LARGE", message))
+    return not_done(
+        direction, "CALL_TOO_LARGE", f"the call would take {size} bytes, more than a message can carry"
+    )
 
 
 def _bounded(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -196,5 +238,6 @@ def code_name(code: int) -> str:
     return Code.Name(code) if code in Code.values() else f"CODE_{code}"
 
 
-def _broken(what: str) -> Unknown:
+def broken(what: str) -> Unknown:
+    """What comes of an answer that is none."""
     return Unknown(Code.DATA_LOSS, f"the participant answered with {what}")

@@ -9,6 +9,7 @@ from google.rpc.code_pb2 import Code
 from amends.v1 import participant_pb2 as pb
 from amends.v1 import participant_pb2_grpc as pb_grpc
 from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt, fill_compensate, fill_try
+from amends_coordinator.calls.methods import Methods
 from amends_coordinator.calls.reading import (
     MAX_WORDS,
     read_compensate,
@@ -28,11 +29,20 @@ class UnaryCalls:
     def __init__(
         self,
         stub: "pb_grpc.ParticipantAsyncStub",
+        methods: Methods,
         spans: Spans,
         ended: Callable[[Attempt, Outcome], None],
     ) -> None:
-        """Makes a sender over a participant's stub; ``ended`` is told what an attempt came to."""
+        """Makes a sender.
+
+        Args:
+            stub: of the participant.
+            methods: calls the methods that steps name instead of an action.
+            spans: the trace.
+            ended: is told what an attempt came to.
+        """
         self._stub = stub
+        self._methods = methods
         self._spans = spans
         self._ended = ended
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,13 +65,16 @@ class UnaryCalls:
             with self._spans.current(attempt):
                 outcome = await self._outcome(attempt)
         except grpc.aio.AioRpcError as error:
-            outcome = read_status(attempt.direction, status_of(error))
+            rules = attempt.step.rules(attempt.direction)
+            outcome = read_status(attempt.direction, status_of(error), rules)
         except Exception as error:  # a reply that cannot be decoded may surface as anything
             outcome = Unknown(Code.DATA_LOSS, repr(error)[:MAX_WORDS])
         self._ended(attempt, outcome)
 
     async def _outcome(self, attempt: Attempt) -> Outcome:
         timeout, metadata = attempt.step.timeout, _metadata(attempt)
+        if attempt.by_method:
+            return await self._methods.outcome(attempt, metadata)
         if attempt.direction is Direction.FORWARD:
             request = pb.TryRequest()
             fill_try(request, attempt)

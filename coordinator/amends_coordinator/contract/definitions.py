@@ -4,19 +4,24 @@ Written with every field explicit, so that a default which changes later cannot 
 """
 
 from functools import lru_cache
+from typing import cast
+
+from google.rpc import code_pb2
 
 from amends.v1 import saga_pb2
 from amends_coordinator.contract.values import duration_from_proto, duration_to_proto
+from amends_coordinator.core.checks import Violation, check_step_count, first_faults
 from amends_coordinator.core.definition import (
     DEFAULT_TIMEOUT,
     Definition,
     Kind,
+    MethodCall,
+    OutcomeKind,
+    OutcomeRule,
     Retry,
     Step,
-    Violation,
-    check_step_count,
-    first_faults,
 )
+from amends_coordinator.core.limits import MAX_RULES
 
 
 def definition_to_proto(definition: Definition) -> saga_pb2.Definition:
@@ -25,9 +30,12 @@ def definition_to_proto(definition: Definition) -> saga_pb2.Definition:
         name=definition.name,
         version=definition.version,
         steps=[_step_to_proto(step) for step in definition.steps],
+        input_type=definition.input_type,
     )
     if definition.timeout is not None:
         message.timeout.CopyFrom(duration_to_proto(definition.timeout))
+    if definition.descriptors:
+        message.descriptors.MergeFromString(definition.descriptors)
     return message
 
 
@@ -46,6 +54,23 @@ def _step_to_proto(step: Step) -> saga_pb2.Step:
             backoff_multiplier=step.retry.backoff_multiplier,
             max_backoff=duration_to_proto(step.retry.max_backoff),
         ),
+        try_method=_call_to_proto(step.try_method),
+        compensate_method=_call_to_proto(step.compensate_method),
+        try_outcomes=map(_rule_to_proto, step.try_outcomes),
+        compensate_outcomes=map(_rule_to_proto, step.compensate_outcomes),
+    )
+
+
+def _call_to_proto(call: MethodCall | None) -> saga_pb2.MethodCall | None:
+    return None if call is None else saga_pb2.MethodCall(method=call.method, request=call.request)
+
+
+def _rule_to_proto(rule: OutcomeRule) -> saga_pb2.OutcomeRule:
+    return saga_pb2.OutcomeRule(
+        code=cast("code_pb2.Code", rule.code),
+        condition=rule.condition,
+        outcome=saga_pb2.OutcomeRule.Outcome.ValueType(rule.outcome),
+        reason=rule.reason,
     )
 
 
@@ -55,10 +80,21 @@ def check_counts(message: saga_pb2.Definition) -> list[Violation]:
     Reading makes an object of every step, which takes many times the bytes that the step took in the message.
     """
     most = len(message.steps)
-    return check_step_count(most) or first_faults(
-        Violation(f"steps[{place}].needs", f"names {len(step.needs.steps)} steps of {most}")
-        for place, step in enumerate(message.steps)
-        if len(step.needs.steps) > most
+    return (
+        check_step_count(most)
+        or first_faults(
+            Violation(f"steps[{place}].needs", f"names {len(step.needs.steps)} steps of {most}")
+            for place, step in enumerate(message.steps)
+            if len(step.needs.steps) > most
+        )
+        or first_faults(
+            Violation(
+                f"steps[{place}].{field}", f"has {len(getattr(step, field))} rules, but may have {MAX_RULES}"
+            )
+            for place, step in enumerate(message.steps)
+            for field in ("try_outcomes", "compensate_outcomes")
+            if len(getattr(step, field)) > MAX_RULES
+        )
     )
 
 
@@ -66,7 +102,7 @@ def definition_from_proto(message: saga_pb2.Definition) -> Definition:
     """Reads a definition, with the defaults in place of what is unset. It is yet to be checked.
 
     Raises:
-        ValueError: a step's kind is a number that the contracts do not know.
+        ValueError: a step's kind, or what a rule says, is a number that the contracts do not know.
     """
     steps: list[Step] = []
     for step in message.steps:
@@ -77,7 +113,13 @@ def definition_from_proto(message: saga_pb2.Definition) -> Definition:
         steps=tuple(steps),
         timeout=duration_from_proto(message.timeout) if message.HasField("timeout") else None,
         version=message.version,
+        input_type=message.input_type,
+        descriptors=_descriptors_from_proto(message),
     )
+
+
+def _descriptors_from_proto(message: saga_pb2.Definition) -> bytes:
+    return message.descriptors.SerializeToString() if message.HasField("descriptors") else b""
 
 
 def _step_from_proto(message: saga_pb2.Step, previous: tuple[str, ...]) -> Step:
@@ -91,6 +133,26 @@ def _step_from_proto(message: saga_pb2.Step, previous: tuple[str, ...]) -> Step:
         effect_free=message.effect_free,
         timeout=timeout,
         retry=_retry_from_proto(message.retry),
+        try_method=_call_from_proto(message, "try_method"),
+        compensate_method=_call_from_proto(message, "compensate_method"),
+        try_outcomes=tuple(map(_rule_from_proto, message.try_outcomes)),
+        compensate_outcomes=tuple(map(_rule_from_proto, message.compensate_outcomes)),
+    )
+
+
+def _call_from_proto(message: saga_pb2.Step, field: str) -> MethodCall | None:
+    if not message.HasField(field):  # type: ignore[arg-type] # the caller names a field of this message
+        return None
+    call: saga_pb2.MethodCall = getattr(message, field)
+    return MethodCall(call.method, call.request)
+
+
+def _rule_from_proto(message: saga_pb2.OutcomeRule) -> OutcomeRule:
+    return OutcomeRule(
+        code=message.code,
+        outcome=OutcomeKind(message.outcome),
+        condition=message.condition,
+        reason=message.reason,
     )
 
 

@@ -1,19 +1,14 @@
 """Definitions: which steps a saga has, what each needs, and under which policy.
 
-A definition is checked once, at the door, by :func:`check`; the machine relies on what is checked there.
+A definition is checked once, at the door, by ``checks``; the machine relies on what is checked there.
 """
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
-from itertools import chain, islice
+from graphlib import TopologicalSorter
 
-from amends_coordinator.core import limits
-
-_NAME = re.compile(limits.NAME_PATTERN)
+from amends_coordinator.core.values import Direction
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds for one attempt: longer than any healthy call, shorter than anybody's patience."""
@@ -50,18 +45,57 @@ class Retry:
         return chance * (bound if 0 <= bound <= cap else cap)
 
 
+@dataclass(frozen=True, slots=True)
+class MethodCall:
+    """A unary method of a service that knows nothing of Amends, and the expression that makes its request."""
+
+    method: str  # SERVICE/METHOD, the service with its package
+    request: str = ""  # in CEL; empty: by the contract's defaults
+
+
+class OutcomeKind(IntEnum):
+    """What a rule can say that an attempt came to, in either direction. Numbered as in the contracts."""
+
+    SUCCEEDED = 1
+    REJECTED = 2
+    PENDING = 3
+    UNKNOWN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeRule:
+    """Says what an attempt came to that ended with a status, or with a response that fits a condition."""
+
+    code: int  # google.rpc.Code
+    outcome: OutcomeKind
+    condition: str = ""  # in CEL; only with OK
+    reason: str = ""  # of a rejection that is read from an OK
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One place in a saga."""
+    """One place in a saga. It names an action, or methods that stand for one."""
 
     name: str
     participant: str
-    action: str
+    action: str = ""
     needs: tuple[str, ...] = ()  # names of steps that must have succeeded
     kind: Kind = Kind.COMPENSATABLE
     effect_free: bool = False  # never compensated: there is nothing to undo
     timeout: float = DEFAULT_TIMEOUT  # seconds for one attempt
     retry: Retry = field(default_factory=Retry)
+    try_method: MethodCall | None = None
+    compensate_method: MethodCall | None = None
+    try_outcomes: tuple[OutcomeRule, ...] = ()
+    compensate_outcomes: tuple[OutcomeRule, ...] = ()
+
+    def method(self, direction: Direction) -> MethodCall | None:
+        """The method to call in a direction; None where that is the business of an action."""
+        return self.try_method if direction is Direction.FORWARD else self.compensate_method
+
+    def rules(self, direction: Direction) -> tuple[OutcomeRule, ...]:
+        """What the step says of how its attempts end in a direction."""
+        return self.try_outcomes if direction is Direction.FORWARD else self.compensate_outcomes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +106,8 @@ class Definition:
     steps: tuple[Step, ...]
     timeout: float | None = None  # seconds a saga may go forward
     version: int = 0
+    input_type: str = ""  # full name of a protobuf type; empty: any
+    descriptors: bytes = b""  # google.protobuf.FileDescriptorSet of what the methods and expressions use
 
     def __hash__(self) -> int:
         # Definitions are keys of caches; hashing every step each time would cost more than the caches save.
@@ -79,7 +115,7 @@ class Definition:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.name, self.version, self.timeout, self.steps))
+        return hash((self.name, self.version, self.timeout, self.steps, self.input_type, self.descriptors))
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -106,149 +142,20 @@ class Definition:
         return next((place for place, step in enumerate(self.steps) if step.kind is Kind.PIVOT), None)
 
     @cached_property
+    def calls_methods(self) -> bool:
+        """Whether any step calls methods of a service that knows nothing of Amends."""
+        return any(step.try_method is not None for step in self.steps)
+
+    @cached_property
+    def earlier(self) -> tuple[frozenset[int], ...]:
+        """For each step the places of all that have succeeded when it is tried: what it needs, and so on."""
+        found: dict[int, frozenset[int]] = {}
+        for place in TopologicalSorter(dict(enumerate(self.needs))).static_order():
+            needed = self.needs[place]
+            found[place] = frozenset(needed).union(*(found[other] for other in needed))
+        return tuple(found[place] for place in range(len(self.steps)))
+
+    @cached_property
     def participants(self) -> frozenset[str]:
         """The names of all participants."""
         return frozenset(step.participant for step in self.steps)
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """What is wrong with a definition: the field, as a path, and why."""
-
-    field: str
-    description: str
-
-
-def first_faults(faults: Iterable[Violation]) -> list[Violation]:
-    """Takes the first ``limits.MAX_FAULTS``, and says so if there are more; the rest is not looked for."""
-    rest = iter(faults)
-    found = list(islice(rest, limits.MAX_FAULTS))
-    another = next(rest, None)
-    if another is not None:
-        found.append(Violation(another.field, "is wrong too, and there may be more faults"))
-    return found
-
-
-def check(definition: Definition) -> list[Violation]:
-    """Lists what is wrong with a definition; an empty list means it can run.
-
-    Of very many faults the first are told.
-    """
-    found = check_step_count(len(definition.steps))
-    if found:
-        return found
-    return first_faults(chain(_check_numbers(definition), _check_names(definition))) or first_faults(
-        _check_order(definition)
-    )
-
-
-def check_step_count(count: int) -> list[Violation]:
-    """Checks how many steps a definition has."""
-    if 1 <= count <= limits.MAX_STEPS:
-        return []
-    return [Violation("steps", f"has {count} steps, but must have 1 to {limits.MAX_STEPS}")]
-
-
-def _check_numbers(definition: Definition) -> list[Violation]:
-    found = []
-
-    def within(where: str, value: float, low: float, high: float, unit: str = "seconds") -> None:
-        if not low <= value <= high:
-            found.append(Violation(where, f"is {value:g}, but must be from {low:g} to {high:g} {unit}"))
-
-    if definition.timeout is not None:
-        within("timeout", definition.timeout, limits.MIN_DURATION, limits.MAX_TIMEOUT_SAGA)
-    for place, step in enumerate(definition.steps):
-        at, retry = f"steps[{place}]", step.retry
-        within(f"{at}.timeout", step.timeout, limits.MIN_DURATION, limits.MAX_TIMEOUT_STEP)
-        within(f"{at}.retry.max_attempts", retry.max_attempts, 1, limits.MAX_ATTEMPTS, "attempts")
-        within(
-            f"{at}.retry.initial_backoff", retry.initial_backoff, limits.MIN_DURATION, limits.MAX_TIMEOUT_STEP
-        )
-        within(
-            f"{at}.retry.backoff_multiplier", retry.backoff_multiplier, 1, limits.MAX_MULTIPLIER, "(a factor)"
-        )
-        within(f"{at}.retry.max_backoff", retry.max_backoff, retry.initial_backoff, limits.MAX_BACKOFF)
-    return found
-
-
-def check_name(where: str, name: str) -> list[Violation]:
-    """Checks an id or a name against the form that all of them share."""
-    if _NAME.fullmatch(name):
-        return []
-    return [Violation(where, f"is {_shorten(name)}, but must be {limits.NAME_FORM}")]
-
-
-def _shorten(text: str) -> str:
-    return "empty" if not text else repr(text if len(text) <= 40 else text[:40] + "…")
-
-
-def _check_names(definition: Definition) -> Iterator[Violation]:
-    yield from check_name("name", definition.name)
-    for place, step in enumerate(definition.steps):
-        for part in ("name", "participant", "action"):
-            yield from check_name(f"steps[{place}].{part}", getattr(step, part))
-    seen: dict[str, int] = {}
-    for place, step in enumerate(definition.steps):
-        first = seen.setdefault(step.name, place)
-        if first != place:
-            yield Violation(
-                f"steps[{place}].name", f"repeats the name of steps[{first}], {_shorten(step.name)}"
-            )
-    for place, step in enumerate(definition.steps):
-        needed: set[str] = set()
-        for number, name in enumerate(step.needs):
-            if name not in seen:
-                description = f"names {_shorten(name)}, which is no step of this definition"
-                yield Violation(f"steps[{place}].needs[{number}]", description)
-            elif name in needed:
-                yield Violation(f"steps[{place}].needs[{number}]", f"repeats {_shorten(name)}")
-            needed.add(name)
-
-
-def _check_order(definition: Definition) -> list[Violation]:
-    steps = definition.steps
-    try:
-        order = list(TopologicalSorter(dict(enumerate(definition.needs))).static_order())
-    except CycleError as error:
-        names = " -> ".join(steps[place].name for place in reversed(error.args[1]))
-        return [Violation("steps", f"need each other in a cycle: {names}")]
-    pivots = [place for place, step in enumerate(steps) if step.kind is Kind.PIVOT]
-    if len(pivots) > 1:
-        return [
-            Violation(
-                f"steps[{pivots[1]}].kind", "is a second PIVOT, but a saga has at most one point of no return"
-            )
-        ]
-    return _check_pivot(definition, order)
-
-
-def _check_pivot(definition: Definition, order: list[int]) -> list[Violation]:
-    pivot = definition.pivot
-    after: set[int] = set()  # every step that needs the pivot, directly or not
-    before: set[int] = set()  # every step that the pivot needs
-    if pivot is not None:
-        for place in order:
-            if place != pivot and any(other == pivot or other in after for other in definition.needs[place]):
-                after.add(place)
-        for place in reversed(order):
-            if any(other == pivot or other in before for other in definition.dependents[place]):
-                before.add(place)
-    found = []
-    for place, step in enumerate(definition.steps):
-        where = f"steps[{place}].kind"
-        if step.kind is Kind.RETRIABLE and place not in after:
-            found.append(Violation(where, _RETRIABLE_BEFORE))
-        if step.kind is Kind.COMPENSATABLE and pivot is not None and place not in before:
-            found.append(Violation(where, _COMPENSATABLE_AFTER.format(definition.steps[pivot].name)))
-    return found
-
-
-_RETRIABLE_BEFORE = (
-    "is RETRIABLE, but does not come after a PIVOT: nothing before the pivot may be retried for ever, "
-    "since the saga could still turn back"
-)
-_COMPENSATABLE_AFTER = (
-    "is COMPENSATABLE, but the pivot {!r} does not need it: it could still be rejected when "
-    "there is no way back"
-)

@@ -42,3 +42,31 @@ fails within a minute of the first."""
 
 DEFAULT_PENDING = 1.0
 """Seconds before a pending step is asked again if the participant does not say."""
+
+METHOD_PATTERN = r"(?=.{1,512}$)[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*/[A-Za-z_][A-Za-z0-9_]*"
+"""Methods of services: names of protobuf, in no more characters than a type may have."""
+
+METHOD_FORM = "PACKAGE.SERVICE/METHOD, such as shop.v1.Shipping/ShipOrder, in at most 512 characters"
+"""METHOD_PATTERN for people."""
+
+TYPE_PATTERN = r"(?=.{1,512}$)[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+"""Types of messages, in no more characters than a payload's type may have."""
+
+TYPE_FORM = "the full name of a protobuf message, such as shop.v1.Order, in at most 512 characters"
+"""TYPE_PATTERN for people."""
+
+REASON_PATTERN = r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]"
+"""Reasons of rejections, as google.rpc.ErrorInfo has them."""
+
+REASON_FORM = "2 to 63 characters of A-Z, 0-9 and '_', such as CARD_DECLINED"
+"""REASON_PATTERN for people."""
+
+MAX_EXPRESSION = 16 << 10
+"""Bytes of an expression: longer ones hide a program that belongs in a service."""
+
+MAX_RULES = 32
+"""Rules of a step about how its attempts end in one direction: gRPC has 17 status codes."""
+
+MAX_DESCRIPTORS = 256 << 10
+"""Bytes of the descriptors that are kept with a definition and with each of its sagas. A message of ten
+fields takes 300."""

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from google.protobuf import any_pb2, json_format, message_factory, struct_pb2
 from google.protobuf.message import DecodeError, Message
 
-from amends_coordinator.core.definition import Violation
+from amends_coordinator.core.checks import Violation
 from amends_coordinator.runtime.errors import InvalidRequestError
 
 MAX_BODY: Final = 2 << 20

@@ -3,13 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import inf
 
 import grpc
 
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls.caller import Caller
-from amends_coordinator.core.definition import Definition, Kind, Violation, check, first_faults
-from amends_coordinator.runtime.errors import InvalidRequestError
+from amends_coordinator.core.checks import Violation, check, first_faults
+from amends_coordinator.core.definition import Definition, Kind
+from amends_coordinator.runtime.binder import Binder
+from amends_coordinator.runtime.errors import InvalidRequestError, UnavailableError
 from amends_coordinator.timers import Timers
 
 log = logging.getLogger(__name__)
@@ -21,7 +25,19 @@ costs little."""
 PATIENCE = 5.0
 """Seconds for which a participant that gave no description is not asked again."""
 
+REFLECTED_FOR = 60.0
+"""Seconds for which what participants said of their methods is good for definitions that come with each
+start: then they are asked again, so that such sagas follow a service that has changed."""
+
 Actions = Mapping[str, pb.ActionDescription]
+
+
+@dataclass(slots=True)
+class _Admitted:
+    """A definition as sagas are started with it."""
+
+    definition: Definition
+    until: float  # moment; inf while its participants are the same
 
 
 class Admission:
@@ -31,14 +47,18 @@ class Admission:
         """Checks against these participants."""
         self._participants = participants
         self._timers = timers
-        self._admitted: set[Definition] = set()
+        self._binder = Binder(participants)
+        self._admitted: dict[Definition, _Admitted] = {}
         self._actions: dict[str, Actions] = {}
         self._silent_until: dict[str, float] = {}
         self._asking: dict[str, asyncio.Future[Actions | None]] = {}
 
-    def knows(self, definition: Definition) -> bool:
-        """Whether this definition was admitted already."""
-        return definition in self._admitted
+    def admitted(self, definition: Definition) -> Definition | None:
+        """What sagas are started with if this definition was admitted already; None if it was not."""
+        found = self._admitted.get(definition)
+        if found is None or found.until < self._timers.now():
+            return None
+        return found.definition
 
     def participant_changed(self, name: str) -> None:
         """Forgets what a participant offered: it may have been replaced by another version."""
@@ -47,31 +67,56 @@ class Admission:
         self._asking.pop(name, None)
         self._admitted.clear()
 
-    async def admit(self, definition: Definition) -> None:
-        """Checks a definition. A participant that is down, or does not describe itself, is no obstacle.
+    async def admit(self, definition: Definition) -> Definition:
+        """Checks a definition, and returns it as sagas are started with it: with its descriptors.
+
+        A participant that is down, or does not describe itself, is no obstacle, unless it alone could say of
+        what types the methods and expressions of a step are.
 
         Raises:
             InvalidRequestError: the definition is malformed, names a participant that is not configured, an
-                action that its participant does not offer, or one that cannot be undone where it would have
-                to be.
+                action that its participant does not offer, one that cannot be undone where it would have to
+                be, a method that cannot be called, or an expression that cannot be evaluated.
+            UnavailableError: a participant is down that would have to say what it offers.
         """
         found = check(definition) or first_faults(self._check_participants(definition))
         if found:
             raise InvalidRequestError(found)
-        complete = True
-        names = sorted(definition.participants)
-        offers = await asyncio.gather(*(self._describe(name, definition) for name in names))
-        for name, actions in zip(names, offers, strict=True):
-            if actions is None:
-                complete = False
-            else:
+        names = sorted({step.participant for step in definition.steps if step.try_method is None})
+        offers = dict(
+            zip(
+                names,
+                await asyncio.gather(*(self._describe(name, definition) for name in names)),
+                strict=True,
+            )
+        )
+        for name, actions in offers.items():
+            if actions is not None:
                 found += first_faults(_check_actions(definition, name, actions))
         if found:
             raise InvalidRequestError(found)
-        if complete:
+        return await self._bound(definition, offers)
+
+    async def _bound(self, definition: Definition, offers: Mapping[str, Actions | None]) -> Definition:
+        """Gives a definition its descriptors, and remembers it with them if nobody was silent."""
+        bound, until = definition, inf
+        if definition.calls_methods or definition.input_type:
+            try:
+                bound = await self._binder.bind(definition, _results(definition, offers))
+            except UnavailableError:
+                remembered = self._admitted.get(definition)
+                if remembered is None:
+                    raise
+                return remembered.definition  # old news of a service that is down are better than none
+            if not definition.descriptors:
+                until = self._timers.now() + REFLECTED_FOR
+        elif definition.descriptors:
+            bound = replace(definition, descriptors=b"")
+        if None not in offers.values():
             if len(self._admitted) >= MAX_REMEMBERED:
                 self._admitted.clear()
-            self._admitted.add(definition)
+            self._admitted[definition] = _Admitted(bound, until)
+        return bound
 
     def _check_participants(self, definition: Definition) -> Iterator[Violation]:
         known = ", ".join(sorted(self._participants)) or "none"
@@ -126,7 +171,7 @@ class Admission:
 
 def _check_actions(definition: Definition, name: str, actions: Actions) -> Iterator[Violation]:
     for place, step in enumerate(definition.steps):
-        if step.participant != name:
+        if step.participant != name or step.try_method is not None:
             continue
         action = actions.get(step.action)
         if action is None:
@@ -141,3 +186,13 @@ def _check_actions(definition: Definition, name: str, actions: Actions) -> Itera
                 f"names {step.action!r}, which participant {name!r} cannot compensate; give it a "
                 "compensation, make the step the PIVOT or RETRIABLE, or declare it effect_free",
             )
+
+
+def _results(definition: Definition, offers: Mapping[str, Actions | None]) -> dict[str, str | None]:
+    """The types of the results of steps that perform actions; None: the participant gives no description."""
+    found: dict[str, str | None] = {}
+    for step in definition.steps:
+        if step.try_method is None:
+            actions = offers[step.participant]
+            found[step.name] = None if actions is None else actions[step.action].result_type
+    return found

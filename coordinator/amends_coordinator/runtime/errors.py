@@ -11,7 +11,7 @@ RequestError
 
 from collections.abc import Sequence
 
-from amends_coordinator.core.definition import Violation
+from amends_coordinator.core.checks import Violation
 
 
 class RequestError(Exception):

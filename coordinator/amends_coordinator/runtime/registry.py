@@ -43,9 +43,10 @@ class Registry:
 
         Raises:
             InvalidRequestError: it cannot run here.
+            UnavailableError: whether it can, a participant would have to say that does not answer.
         """
-        await self._admission.admit(definition)
-        stored, time = await self._store.put_definition(definition, self._timers.now())
+        admitted = await self._admission.admit(definition)
+        stored, time = await self._store.put_definition(admitted, self._timers.now())
         self._newest[stored.name] = stored
         return stored, time
 

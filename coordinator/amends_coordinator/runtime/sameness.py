@@ -1,5 +1,7 @@
 """Whether a start repeats an earlier one (P10)."""
 
+from dataclasses import replace
+
 from google.protobuf import struct_pb2
 from google.protobuf.message import DecodeError, Message
 
@@ -37,7 +39,11 @@ def _same_definition(saga: Saga, fact: SagaStarted) -> bool:
         return False
     if saga.definition_by_name:
         return saga.definition.name == fact.definition.name
-    return saga.definition == fact.definition
+    # Descriptors may have been found at the participants, and so be others each time. They say of what types
+    # the definition speaks, and are no part of it.
+    return saga.definition == fact.definition or replace(saga.definition, descriptors=b"") == replace(
+        fact.definition, descriptors=b""
+    )
 
 
 def _same_payload(left: Payload | None, right: Payload | None) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from amends_coordinator.core import facts as f
-from amends_coordinator.core.definition import Definition
+from amends_coordinator.core.definition import Definition, Step
 from amends_coordinator.core.values import Payload
 
 FACT = 512
@@ -35,4 +35,14 @@ def _payload(payload: Payload | None) -> int:
 
 
 def _definition(definition: Definition) -> int:
-    return sum(FACT + NAME * len(step.needs) for step in definition.steps)
+    return len(definition.descriptors) + sum(
+        FACT + NAME * len(step.needs) + _methods(step) for step in definition.steps
+    )
+
+
+def _methods(step: Step) -> int:
+    calls = sum(
+        len(call.method) + len(call.request) for call in (step.try_method, step.compensate_method) if call
+    )
+    rules = (*step.try_outcomes, *step.compensate_outcomes)
+    return calls + sum(NAME + len(rule.condition) for rule in rules)

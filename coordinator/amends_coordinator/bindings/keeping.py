@@ -1,0 +1,143 @@
+"""Which descriptors have to be kept with a definition: those that its methods and messages reach.
+
+Every saga carries them in its log, so files are cut down to the messages that are needed.
+"""
+
+from collections.abc import Container, Iterable, Iterator
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+
+from amends_coordinator.bindings.types import UnusableDescriptorsError
+
+
+def kept(methods: Iterable[MethodDescriptor], messages: Iterable[Descriptor]) -> FileDescriptorSet:
+    """Cuts files down to these methods and messages, with all that they are made of."""
+    keep = _Keep()
+    for method in methods:
+        keep.method(method)
+    for message in messages:
+        keep.message(message)
+    return FileDescriptorSet(file=[keep.cut(file) for _, file in sorted(keep.files.items())])
+
+
+def merged(sets: Iterable[FileDescriptorSet]) -> FileDescriptorSet:
+    """Puts together what several participants say of their types.
+
+    Raises:
+        UnusableDescriptorsError: two of them describe the same thing differently.
+    """
+    files: dict[str, FileDescriptorProto] = {}
+    for each in sets:
+        for file in each.file:
+            if file.name in files:
+                _merge(files[file.name], file)
+            else:
+                files[file.name] = file
+    return FileDescriptorSet(file=[file for _, file in sorted(files.items())])
+
+
+def _merge(into: FileDescriptorProto, file: FileDescriptorProto) -> None:
+    where = f"{file.package or 'no package'}, {file.name}"
+    _add(into.message_type, file.message_type, where)
+    _add(into.enum_type, file.enum_type, where)
+    services = {service.name: service for service in into.service}
+    for service in file.service:
+        if service.name in services:
+            _add(services[service.name].method, service.method, where)
+        else:
+            into.service.append(service)
+    into.dependency.extend(name for name in file.dependency if name not in into.dependency)
+
+
+def _add(into: Any, described: Any, where: str) -> None:
+    """Adds what is not there yet."""
+    known = {each.name: each for each in into}
+    for each in described:
+        if each.name not in known:
+            into.append(each)
+        elif known[each.name] != each:
+            raise UnusableDescriptorsError(f"participants describe {each.name} ({where}) differently")
+
+
+class _Keep:
+    """What is to be kept, by files."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, FileDescriptor] = {}
+        self._tops: dict[str, set[str]] = {}  # by file, the names of the messages and enums at its top
+        self._methods: dict[str, set[str]] = {}  # by the full name of the service
+        self._imports: dict[str, set[str]] = {}
+
+    def method(self, method: MethodDescriptor) -> None:
+        file = method.containing_service.file
+        self.files[file.name] = file
+        self._methods.setdefault(method.containing_service.full_name, set()).add(method.name)
+        for message in (method.input_type, method.output_type):
+            self._imports.setdefault(file.name, set()).add(message.file.name)
+            self.message(message)
+
+    def message(self, message: Descriptor) -> None:
+        waiting: list[Descriptor | EnumDescriptor] = [message]
+        while waiting:
+            top = _top(waiting.pop())
+            file = top.file
+            if file.package == "google.protobuf":
+                continue
+            self.files[file.name] = file
+            names = self._tops.setdefault(file.name, set())
+            if top.name in names:
+                continue
+            names.add(top.name)
+            for used in _used(top):
+                self._imports.setdefault(file.name, set()).add(used.file.name)
+                waiting.append(used)
+
+    def cut(self, file: FileDescriptor) -> FileDescriptorProto:
+        cut, tops = FileDescriptorProto(), self._tops.get(file.name, set())
+        file.CopyToProto(cut)
+        for field in ("source_code_info", "extension", "public_dependency", "weak_dependency"):
+            cut.ClearField(field)
+        _keep_only(cut.message_type, tops)
+        _keep_only(cut.enum_type, tops)
+        for service in cut.service:
+            names = self._methods.get(".".join(filter(None, (file.package, service.name))), set())
+            _keep_only(service.method, names)
+        _keep_only(cut.service, {service.name for service in cut.service if service.method})
+        for message in cut.message_type:
+            _without_extensions(message)
+        cut.ClearField("dependency")
+        cut.dependency.extend(sorted(self._imports.get(file.name, set()) - {file.name}))
+        return cut
+
+
+def _top(kind: Descriptor | EnumDescriptor) -> Descriptor | EnumDescriptor:
+    """The message or enum of a file's top that a type is, or is nested in."""
+    while kind.containing_type is not None:
+        kind = kind.containing_type
+    return kind
+
+
+def _used(kind: Descriptor | EnumDescriptor) -> Iterator[Descriptor | EnumDescriptor]:
+    """The types of a message's fields, and of those of the messages that are nested in it."""
+    if isinstance(kind, EnumDescriptor):
+        return
+    for field in kind.fields:
+        used = field.message_type or field.enum_type
+        if used is not None:
+            yield used
+    for nested in kind.nested_types:
+        yield from _used(nested)
+
+
+def _keep_only(these: Any, names: Container[str]) -> None:
+    for number in reversed(range(len(these))):
+        if these[number].name not in names:
+            del these[number]
+
+
+def _without_extensions(message: DescriptorProto) -> None:
+    message.ClearField("extension")
+    for nested in message.nested_type:
+        _without_extensions(nested)

@@ -1,0 +1,154 @@
+"""The messages and methods that a definition can speak of."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    json_format,
+    message_factory,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from amends_coordinator.core.values import Payload
+
+_STANDARD = (
+    any_pb2,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+    descriptor_pb2,
+)
+
+STANDARD_FILES = frozenset(module.DESCRIPTOR.name for module in _STANDARD)
+"""Files that need not be sent: every set of types has them."""
+
+JSON_TYPE = struct_pb2.Struct.DESCRIPTOR.full_name
+
+EMPTY_TYPE = empty_pb2.Empty.DESCRIPTOR.full_name
+
+
+class UnusableDescriptorsError(Exception):
+    """Files that do not make a whole; the message says which, and why."""
+
+
+class WrongPayloadError(Exception):
+    """A payload that is not the message it should be; the message says how."""
+
+
+class Types:
+    """The messages and methods of a set of files.
+
+    protobuf's own files (google/protobuf/...) belong to every set, in the version that comes with it.
+    """
+
+    def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
+        """Links files.
+
+        Raises:
+            UnusableDescriptorsError: one of them contradicts another, or imports one that is missing.
+        """
+        self.pool = descriptor_pool.DescriptorPool()
+        for module in _STANDARD:
+            self.pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+        for file in _in_order(files):
+            try:
+                self.pool.Add(file)
+            except TypeError as error:
+                raise UnusableDescriptorsError(f"{file.name} cannot be linked: {error}") from error
+
+    def message(self, name: str) -> Descriptor | None:
+        """Finds a message by its full name."""
+        try:
+            return self.pool.FindMessageTypeByName(name)
+        except KeyError:
+            return None
+
+    def method(self, path: str) -> MethodDescriptor | None:
+        """Finds a method by SERVICE/METHOD."""
+        service, _, name = path.partition("/")
+        try:
+            return self.pool.FindServiceByName(service).methods_by_name.get(name)
+        except KeyError:
+            return None
+
+    def methods(self, path: str) -> list[str] | None:
+        """Names the methods of the service of a SERVICE/METHOD; None if there is no such service."""
+        try:
+            return sorted(self.pool.FindServiceByName(path.partition("/")[0]).methods_by_name)
+        except KeyError:
+            return None
+
+    def parse(self, name: str, value: bytes) -> Message:
+        """Reads bytes as a message of a known type. Raises WrongPayloadError."""
+        message = message_of(self.pool.FindMessageTypeByName(name))
+        try:
+            message.ParseFromString(value)
+            return message
+        except DecodeError as error:
+            raise WrongPayloadError(f"is no {name}: its bytes cannot be read as one") from error
+
+    def read(self, payload: Payload, name: str = "") -> Message:
+        """Reads a payload as a message, of a type that is known here, or of the type of this name.
+
+        JSON, a Struct that is, is read as any other type by protobuf's own mapping. Raises WrongPayloadError.
+        """
+        found = payload.type_url.rpartition("/")[2]
+        if not name or found == name:
+            if self.message(found) is None:
+                raise WrongPayloadError(
+                    f"is a {found or 'message without a type'}, of which nothing is known here"
+                )
+            return self.parse(found, payload.value)
+        if found != JSON_TYPE:
+            raise WrongPayloadError(f"is a {found or 'message without a type'}, but must be a {name}")
+        document = json_format.MessageToDict(self.parse(JSON_TYPE, payload.value))
+        message = message_of(self.pool.FindMessageTypeByName(name))
+        try:
+            return json_format.ParseDict(document, message, descriptor_pool=self.pool)
+        except (json_format.Error, RecursionError) as error:
+            raise WrongPayloadError(f"is no JSON form of {name}: {error}") from error
+
+
+def message_of(descriptor: Descriptor) -> Message:
+    """Makes an empty message of a type."""
+    return message_factory.GetMessageClass(descriptor)()
+
+
+def _in_order(files: descriptor_pb2.FileDescriptorSet) -> Iterator[descriptor_pb2.FileDescriptorProto]:
+    """Puts every file after those that it imports."""
+    waiting = {file.name: file for file in files.file if file.name not in STANDARD_FILES}
+    done = set(STANDARD_FILES)
+    while waiting:
+        ready = [file for file in waiting.values() if done.issuperset(file.dependency)]
+        if not ready:
+            raise UnusableDescriptorsError(_why_stuck(waiting, done))
+        for file in ready:
+            yield waiting.pop(file.name)
+            done.add(file.name)
+
+
+def _why_stuck(waiting: dict[str, descriptor_pb2.FileDescriptorProto], done: set[str]) -> str:
+    for file in waiting.values():
+        for imported in file.dependency:
+            if imported not in done and imported not in waiting:
+                return f"{file.name} imports {imported}, which is missing; send all imports along"
+    return f"files import each other in a circle: {', '.join(sorted(waiting))}"
+
+
+@lru_cache(maxsize=64)
+def types_of(descriptors: bytes) -> Types:
+    """The types that are kept with a definition. Raises UnusableDescriptorsError."""
+    return Types(descriptor_pb2.FileDescriptorSet.FromString(descriptors))

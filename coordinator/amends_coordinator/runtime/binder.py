@@ -1,0 +1,119 @@
+"""Where the types of a definition come from: its descriptors, or what its participants say of themselves."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from amends_coordinator.bindings.binding import WrongStepError
+from amends_coordinator.bindings.expressions import NoCelError
+from amends_coordinator.bindings.keeping import merged
+from amends_coordinator.bindings.plan import Plan
+from amends_coordinator.bindings.types import Types, UnusableDescriptorsError
+from amends_coordinator.bindings.wanted import Wanted
+from amends_coordinator.calls.caller import Caller
+from amends_coordinator.calls.reading import DEFINITE
+from amends_coordinator.calls.reflection import NoReflectionError
+from amends_coordinator.core.checks import Violation, first_faults
+from amends_coordinator.core.definition import Definition
+from amends_coordinator.core.limits import MAX_DESCRIPTORS
+from amends_coordinator.runtime.errors import InvalidRequestError, UnavailableError
+
+_SEND_THEM = "send descriptors with the definition"
+
+
+class Binder:
+    """Gives definitions whose steps call methods the descriptors that they need, and checks them by these."""
+
+    def __init__(self, participants: Mapping[str, Caller]) -> None:
+        """Asks these participants."""
+        self._participants = participants
+
+    async def bind(self, definition: Definition, results: Mapping[str, str | None]) -> Definition:
+        """Gives a definition its descriptors, no more than it needs.
+
+        Args:
+            definition: has passed the checks.
+            results: the types of the results of steps that perform actions, by name, as their participants
+                say. None: the participant did not say.
+
+        Raises:
+            InvalidRequestError: a method cannot be called, an expression cannot be evaluated, or nobody says
+                of what types they are.
+            UnavailableError: a participant that would have to say so does not answer.
+        """
+        wanted = Wanted(definition, {name: kind for name, kind in results.items() if kind})
+        silent = sorted(name for name in wanted.used if results.get(name, "") is None)
+        if silent:
+            step = definition.steps[definition.position[silent[0]]]
+            raise _unavailable(
+                step.participant, f"does not say what {step.action!r} gives: it gave no description"
+            )
+        try:
+            files = await self._files(definition, wanted)
+            types = await asyncio.to_thread(Types, files)
+            # In a thread, since a definition may have a thousand steps, and each takes milliseconds.
+            plan = Plan(definition, types, {name: kind for name, kind in results.items() if kind})
+            found = first_faults(wanted.faults(types)) or await asyncio.to_thread(first_faults, plan.faults())
+        except WrongStepError as error:
+            found = first_faults(iter(error.violations))
+        except UnusableDescriptorsError as error:
+            found = [Violation("descriptors", f"do not fit together: {error}")]
+        except NoCelError:
+            found = [
+                Violation("steps", "call methods, for which CEL is needed: pip install 'amends[bindings]'")
+            ]
+        if found:
+            raise InvalidRequestError(found)
+        return _with_descriptors(definition, files)
+
+    async def _files(self, definition: Definition, wanted: Wanted) -> FileDescriptorSet:
+        if definition.descriptors:
+            given = FileDescriptorSet.FromString(definition.descriptors)
+            return wanted.files(await asyncio.to_thread(Types, given))
+        names = sorted(name for name in definition.participants if wanted.symbols(name))
+        said = await asyncio.gather(*(self._reflect(definition, name, wanted) for name in names))
+        return merged(wanted.files(Types(files), name) for name, files in zip(names, said, strict=True))
+
+    async def _reflect(self, definition: Definition, name: str, wanted: Wanted) -> FileDescriptorSet:
+        """Asks one participant. One of which nothing but the input's type is wanted may have nothing to say."""
+        symbols = wanted.symbols(name)
+        needless = symbols <= {definition.input_type}
+        try:
+            return await self._participants[name].reflect(symbols)
+        except NoReflectionError as error:
+            why = f"names {name!r}, of which nothing is known: {error}; switch it on, or {_SEND_THEM}"
+        except grpc.RpcError as error:
+            code, details = _status(error)
+            if code not in DEFINITE and not needless:
+                raise _unavailable(name, f"does not say what it offers ({details})") from error
+            why = f"names {name!r}, whose server reflection answers {details}; {_SEND_THEM}"
+        places = [place for place, step in enumerate(definition.steps) if step.participant == name]
+        called = [place for place in places if definition.steps[place].try_method is not None]
+        if not called:
+            return FileDescriptorSet()  # what is wanted of it and missing is found out below
+        raise InvalidRequestError([Violation(f"steps[{place}].participant", why) for place in called])
+
+
+def _with_descriptors(definition: Definition, files: FileDescriptorSet) -> Definition:
+    descriptors = files.SerializeToString(deterministic=True)
+    if len(descriptors) > MAX_DESCRIPTORS:
+        why = f"take {len(descriptors)} bytes, of what the steps need alone, but may take {MAX_DESCRIPTORS}"
+        raise InvalidRequestError([Violation("descriptors", why)])
+    return replace(definition, descriptors=descriptors)
+
+
+def _unavailable(participant: str, what: str) -> UnavailableError:
+    return UnavailableError(
+        "PARTICIPANT_UNAVAILABLE",
+        f"participant {participant!r} {what}; start it, or {_SEND_THEM}. Nothing was changed",
+    )
+
+
+def _status(error: grpc.RpcError) -> tuple[int, str]:
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return grpc.StatusCode.UNKNOWN.value[0], str(error)
+    code = error.code()
+    return code.value[0], f"{code.name}: {error.details()}"
