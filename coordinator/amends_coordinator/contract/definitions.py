@@ -23,6 +23,9 @@ from amends_coordinator.core.definition import (
 )
 from amends_coordinator.core.limits import MAX_RULES
 
+_RULES = ("try_outcomes", "compensate_outcomes")
+_OUTCOMES = frozenset(OutcomeKind)
+
 
 def definition_to_proto(definition: Definition) -> saga_pb2.Definition:
     """Turns a definition into its message."""
@@ -75,7 +78,8 @@ def _rule_to_proto(rule: OutcomeRule) -> saga_pb2.OutcomeRule:
 
 
 def check_counts(message: saga_pb2.Definition) -> list[Violation]:
-    """Checks how long the lists of a definition are: the rest is worth reading only if they are sane.
+    """Checks how long the lists of a definition are, and that its rules come to something that is known: the
+    rest is worth reading only if they are sane.
 
     Reading makes an object of every step, which takes many times the bytes that the step took in the message.
     """
@@ -92,8 +96,18 @@ def check_counts(message: saga_pb2.Definition) -> list[Violation]:
                 f"steps[{place}].{field}", f"has {len(getattr(step, field))} rules, but may have {MAX_RULES}"
             )
             for place, step in enumerate(message.steps)
-            for field in ("try_outcomes", "compensate_outcomes")
+            for field in _RULES
             if len(getattr(step, field)) > MAX_RULES
+        )
+        or first_faults(
+            Violation(
+                f"steps[{place}].{field}[{number}].outcome",
+                f"is {rule.outcome or 'missing'}, but must say what such an attempt came to",
+            )
+            for place, step in enumerate(message.steps)
+            for field in _RULES
+            for number, rule in enumerate(getattr(step, field))
+            if rule.outcome not in _OUTCOMES
         )
     )
 
