@@ -26,8 +26,6 @@ class Bound:
     """A method, with what makes its request and reads its answer."""
 
     method: MethodDescriptor
-    text: str
-    """All its expressions: what they mention is what they need values of."""
     request: Expression | None
     """None: by the defaults of the contract."""
     conditions: tuple[tuple[OutcomeRule, Expression], ...]
@@ -95,8 +93,7 @@ class _Binding:
         conditions = tuple(self._conditions(method, tried))
         if self._faults:
             raise WrongStepError(self._faults)
-        text = "\n".join([call.request, *(rule.condition for rule in self._rules)])
-        return Bound(method, text, request, conditions)
+        return Bound(method, request, conditions)
 
     def _request(
         self, call: MethodCall, method: MethodDescriptor, tried: MethodDescriptor

@@ -46,7 +46,8 @@ class FailedExpressionError(Exception):
 class Expression:
     """An expression that is known to give what is wanted, as far as types are known."""
 
-    def __init__(self, compiled: "cel.Expression", wanted: Descriptor | None) -> None:
+    def __init__(self, text: str, compiled: "cel.Expression", wanted: Descriptor | None) -> None:
+        self.text = text
         self._compiled = compiled
         self._wanted = wanted
 
@@ -113,7 +114,7 @@ def compiled(
         fits = fits or gives.name().startswith("MAP<")
     if not fits:
         raise WrongExpressionError(f"line 1, column 1: it gives {gives.name()}, but must give {must.name()}")
-    return Expression(expression, wanted)
+    return Expression(text, expression, wanted)
 
 
 def _fault(message: str) -> str:

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from amends_coordinator.bindings.binding import Bound, WrongStepError, bind
-from amends_coordinator.bindings.expressions import FailedExpressionError, NoCelError
+from amends_coordinator.bindings.expressions import FailedExpressionError
 from amends_coordinator.bindings.scope import Scope
 from amends_coordinator.bindings.types import Types, WrongPayloadError, message_of, types_of
 from amends_coordinator.core.checks import Violation
@@ -81,14 +81,20 @@ class Plan:
             yield Violation(field, str(error))
 
     def request(self, saga: Saga, place: int, direction: Direction) -> Message:
-        """Makes the request of a call. Raises BindingFailedError: it cannot be made."""
+        """Makes the request of a call.
+
+        Raises:
+            BindingFailedError: it cannot be made.
+            NoCelError: CEL is not installed any more.
+        """
         try:
             bound = self._bind(place, direction)
             if bound.request is not None:
-                return bound.request.message(self._values(saga, place, direction, bound.text))
+                values = self._scope(place).values(saga, bound.request.text)
+                if direction is Direction.BACKWARD:
+                    values |= self._tried(saga, place, bound.request.text)
+                return bound.request.message(values)
             return self._default(saga, place, direction, bound.method.input_type)
-        except NoCelError as error:
-            raise BindingFailedError("CEL is not installed here: pip install 'amends[bindings]'") from error
         except (WrongStepError, FailedExpressionError, WrongPayloadError) as error:
             raise BindingFailedError(str(error)) from error
 
@@ -98,13 +104,16 @@ class Plan:
 
     def rule(self, saga: Saga, place: int, direction: Direction, response: Message) -> OutcomeRule | None:
         """Finds the first rule that a response fits. Raises BindingFailedError: one cannot be evaluated."""
-        bound = self._bind(place, direction)
-        if not bound.conditions:
+        conditions = self._bind(place, direction).conditions
+        if not conditions:
             return None
+        text = "\n".join(condition.text for _, condition in conditions)
         try:
-            values = {**self._values(saga, place, direction, bound.text), "response": response}
-            fits = (rule for rule, condition in bound.conditions if condition.truth(values))
-            return next(fits, None)
+            values = self._scope(place).values(saga, text)
+            if direction is Direction.BACKWARD:
+                values |= self._tried(saga, place, text)
+            values["response"] = response
+            return next((rule for rule, condition in conditions if condition.truth(values)), None)
         except (FailedExpressionError, WrongPayloadError) as error:
             raise BindingFailedError(str(error)) from error
 
@@ -118,17 +127,16 @@ class Plan:
             raise BindingFailedError("the saga has no input")
         return self._types.read(payload, takes.full_name)
 
-    def _values(self, saga: Saga, place: int, direction: Direction, text: str) -> dict[str, Any]:
-        values = self._scope(place).values(saga, text)
-        if direction is Direction.BACKWARD:
-            if "request" in text:
-                values["request"] = self.request(saga, place, Direction.FORWARD)
-            result = saga.runs[place].result
-            values["responded"] = result is not None
-            if result is not None and "response" in text:
-                gives = self._bind(place, Direction.FORWARD).method.output_type
-                values["response"] = self._types.read(result, gives.full_name)
-        return values
+    def _tried(self, saga: Saga, place: int, text: str) -> dict[str, Any]:
+        """What expressions about a Compensate know of the step's Try, as far as the text mentions it."""
+        result = saga.runs[place].result
+        found: dict[str, Any] = {"responded": result is not None}
+        if "request" in text:
+            found["request"] = self.request(saga, place, Direction.FORWARD)
+        if result is not None and "response" in text:
+            gives = self._bind(place, Direction.FORWARD).method.output_type
+            found["response"] = self._types.read(result, gives.full_name)
+        return found
 
     def _bind(self, place: int, direction: Direction) -> Bound:
         found = self._bound.get((place, direction))

@@ -8,16 +8,20 @@ from google.rpc.code_pb2 import Code
 
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.core.definition import Step
-from amends_coordinator.core.outcomes import Outcome, Unknown
+from amends_coordinator.core.outcomes import Outcome, Rejected, Unknown
 from amends_coordinator.core.saga import Saga
-from amends_coordinator.core.values import Direction
+from amends_coordinator.core.values import Direction, Rejection
 from amends_coordinator.timers import Timer
 
 MAX_REQUEST = (4 << 20) - 2048
 """Bytes of a call: what any gRPC server takes by default, less the envelope of an Exchange message."""
 
 WITHDRAWN = Unknown(Code.CANCELLED, "withdrawn before it was sent")
-"""What an attempt comes to that has not left and need not any more."""
+"""What an attempt comes to that has not left and need not any more. A Compensate that would not have been
+needed is safe with a fence."""
+
+NOT_SENT = Rejected(Rejection("WITHDRAWN", "the saga turned back before it was sent"), stated=False)
+"""What it comes to where a method of a service without a fence would have been called."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +54,10 @@ class Attempt:
     def needless(self) -> bool:
         """Whether it is a Try whose saga has turned back: if it has not left yet, it need not any more."""
         return self.direction is Direction.FORWARD and self.saga.turn_back is not None
+
+    def withdraw(self) -> None:
+        """Ends an attempt that has not left."""
+        self.finish(NOT_SENT if self.by_method else WITHDRAWN)
 
     def finish(self, outcome: Outcome) -> None:
         """Tells what the call came to; only the first word counts."""

@@ -4,12 +4,14 @@ import logging
 from typing import Any
 
 import grpc
+from google.rpc.code_pb2 import Code
 
+from amends_coordinator.bindings.expressions import NoCelError
 from amends_coordinator.bindings.plan import BindingFailedError, Plan, plan_of
 from amends_coordinator.bindings.types import UnusableDescriptorsError, WrongPayloadError
 from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt
 from amends_coordinator.calls.reading import broken, not_done, read_response, too_large
-from amends_coordinator.core.outcomes import Outcome
+from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.values import Direction, Payload
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,11 @@ class Methods:
             request = plan.request(saga, place, direction).SerializeToString(deterministic=True)
         except (BindingFailedError, UnusableDescriptorsError) as error:
             return not_done(direction, "BINDING_FAILED", f"the request cannot be made: {error}")
+        except NoCelError:
+            # Whoever starts the daemon without it has not decided anything about the sagas of the day before.
+            return Unknown(
+                Code.UNAVAILABLE, "CEL is not installed here any more: pip install 'amends[bindings]'"
+            )
         if len(request) > MAX_REQUEST:
             return too_large(direction, len(request))
         call = attempt.step.method(direction)

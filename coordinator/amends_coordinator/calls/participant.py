@@ -131,7 +131,7 @@ class Participant:
         """Ends an attempt that is still waiting; one that was sent is awaited as ever."""
         if not attempt.sent and not attempt.ended:
             self._withdrawn += 1
-            attempt.finish(WITHDRAWN)
+            attempt.withdraw()
 
     async def describe(self) -> pb.DescribeResponse:
         """Asks which actions the participant offers.
@@ -193,7 +193,7 @@ class Participant:
                 self._withdrawn -= 1
                 continue
             if attempt.needless:
-                attempt.finish(WITHDRAWN)
+                attempt.withdraw()
                 continue
             attempt.sent = True
             attempt.started = self._timers.now()

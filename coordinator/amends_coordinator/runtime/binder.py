@@ -78,7 +78,7 @@ class Binder:
         return merged(wanted.files(Types(files), name) for name, files in zip(names, said, strict=True))
 
     async def _reflect(self, definition: Definition, name: str, wanted: Wanted) -> FileDescriptorSet:
-        """Asks one participant. One of which nothing but the input's type is wanted may have nothing to say."""
+        """Asks one participant. If nothing but the input's type is wanted of it, it need not answer."""
         symbols = wanted.symbols(name)
         needless = symbols <= {definition.input_type}
         try:

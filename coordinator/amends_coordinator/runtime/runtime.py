@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from google.rpc.code_pb2 import Code
 
-from amends_coordinator.calls.attempt import WITHDRAWN, Attempt
+from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.spans import outcome_name
 from amends_coordinator.core import machine
@@ -370,7 +370,7 @@ class Runtime:
         attempt = Attempt(saga, call.place, call.direction, call.attempt, self._replied)
         live.attempts[call.place] = attempt
         if attempt.needless:  # its saga turned back while both were on their way to the disk
-            attempt.finish(WITHDRAWN)
+            attempt.withdraw()
             return
         name = attempt.step.participant
         participant = self.participants.get(name)
