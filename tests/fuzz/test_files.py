@@ -20,6 +20,7 @@ from amends_coordinator.cli._sources import load
 from amends_coordinator.settings import SETTINGS, SettingsError
 from tests.fuzz.effort import effort
 from tests.sdk.definition.test_yaml import ORDER
+from tests.sdk.definition.test_yaml_methods import ORDER as ORDER_BY_METHODS
 
 PATIENCE_S = 5.0
 """For a file that is made to take long: far more than any file takes, far less than it was made to take."""
@@ -114,10 +115,10 @@ def test_any_text_is_a_definition_or_not(text: str) -> None:
 
 
 @effort(200)
-@given(st.integers(0, 2**64))
-def test_a_damaged_definition_is_a_definition_or_not(seed: int) -> None:
+@given(st.sampled_from([ORDER, ORDER_BY_METHODS]), st.integers(0, 2**64))
+def test_a_damaged_definition_is_a_definition_or_not(order: str, seed: int) -> None:
     """A slip of the keyboard anywhere in a good one."""
-    read_definition(damaged(ORDER, Random(seed)))
+    read_definition(damaged(order, Random(seed)))
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -127,10 +128,22 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @effort(100)
-@given(st.sampled_from(_places(yaml.safe_load(ORDER))[1:]), VALUES)
-def test_any_value_in_any_place_is_told_by_its_line(place: tuple[Any, ...], value: object) -> None:
+@given(
+    st.sampled_from(
+        [
+            (order, place)
+            for order in (ORDER, ORDER_BY_METHODS)
+            for place in _places(yaml.safe_load(order))[1:]
+        ]
+    ),
+    VALUES,
+)
+def test_any_value_in_any_place_is_told_by_its_line(
+    where: tuple[str, tuple[Any, ...]], value: object
+) -> None:
     """Wrong types, wild numbers, whole structures where a word belongs."""
-    whole = yaml.safe_load(ORDER)
+    order, place = where
+    whole = yaml.safe_load(order)
     inside = whole
     for key in place[:-1]:
         inside = inside[key]
@@ -150,6 +163,11 @@ def _all_need_all() -> str:
     return f"name: a\nsteps: [{step}{',*s' * 999}]"
 
 
+def _steps(rest: str, times: int = 1) -> str:
+    """The same step, so many times."""
+    return f"name: a\nsteps: [&s {{name: a, participant: p, {rest}}}{', *s' * (times - 1)}]"
+
+
 HARD_DEFINITIONS = {
     "a character beyond Unicode": 'name: "\\U00110000"',
     "a character beyond numbers": 'name: "\\UFFFFFFFF"',
@@ -162,6 +180,10 @@ HARD_DEFINITIONS = {
     "a list within itself": "name: a\nsteps: &s [*s, *s]",
     "a mapping within itself": "&a\nname: *a\nsteps: *a\n? *a\n: 1",
     "a thousand steps that need a thousand": _all_need_all(),
+    "rules that are lists of rules": _steps(f"action: a, try_outcomes: &r [{'*r, ' * 20_000}]"),
+    "faulty rules of a thousand steps": _steps(f"try_outcomes: [&r {{code: X}}{', *r' * 31}]", 1_000),
+    "an expression that is a book": _steps(f"try_method: {{method: a.B/C, request: '{'x' * 200_000}'}}"),
+    "descriptors without an end": "descriptors: /dev/zero\n" + _steps("action: a"),
     "five thousand unknown fields": "name: a\nsteps: []\n" + "".join(f"k{n}: 1\n" for n in range(5_000)),
     "a duration of very many parts": f"name: a\ntimeout: {'1h' * 100_000}\nsteps: []",
     "a number of very many digits": f"name: a\ntimeout: {'9' * 200_000}s\nsteps: []",

@@ -167,5 +167,5 @@ def _finding(number: int, place: Place, field: str, text: str) -> Finding:
 
 def shown(value: object) -> str:
     """A value for a message: no longer than a line."""
-    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    text = f"{value:g}" if isinstance(value, float) else repr(value).replace("\n", " ")
     return text if len(text) <= 60 else f"{text[:57]}..."
