@@ -7,6 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
+PATIENCE_S: Final = 30.0
+"""How long a call waits for its turn at the ledger, of which others need milliseconds."""
+
 _SCHEMA: Final = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
 
 
@@ -79,7 +82,7 @@ def make(path: Path) -> None:
 @contextmanager
 def opened(path: Path) -> Iterator[Ledger]:
     """Opens the ledger for one transaction, of which nothing stays if an error ends it."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+    with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as db:
         # At once, so that of two calls with one key the second finds what the first has written.
         db.execute("BEGIN IMMEDIATE")
         yield Ledger(db)

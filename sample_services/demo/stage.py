@@ -57,12 +57,19 @@ class Stage:
 
     def books(self) -> list[Book]:
         """Reads what every participant has written down."""
-        return [bookkeeping.read(self.ledger(bookkeeping.service)) for bookkeeping in BOOKKEEPINGS]
+        return [
+            bookkeeping.read(self.ledger(bookkeeping.service))
+            for bookkeeping in BOOKKEEPINGS
+            if bookkeeping.service in self.participants
+        ]
 
 
 @asynccontextmanager
 async def opened_stage(
-    folder: Path, *, standing_in: Mapping[str, Sequence[str]] | None = None
+    folder: Path,
+    *,
+    standing_in: Mapping[str, Sequence[str]] | None = None,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
     """Starts all processes with their files in a folder, and ends them all, whatever happens.
 
@@ -70,11 +77,12 @@ async def opened_stage(
         folder: for stores and logs; empty.
         standing_in: by participant, the command of a program to run instead of the one in Python. It takes
             --listen HOST:PORT and --store FILE, and knows no turnstile.
+        elsewhere: by participant, the address of a service to call instead, which somebody else runs.
 
     Raises:
         ProcessError: one of them did not start.
     """
-    stage = _build(folder, standing_in or {})
+    stage = _build(folder, standing_in or {}, elsewhere or {})
     try:
         async with TaskGroup() as group:
             for process in stage.processes:
@@ -86,8 +94,8 @@ async def opened_stage(
                 group.create_task(process.stop())
 
 
-def _build(folder: Path, standing_in: Mapping[str, Sequence[str]]) -> Stage:
-    names = [bookkeeping.service for bookkeeping in BOOKKEEPINGS]
+def _build(folder: Path, standing_in: Mapping[str, Sequence[str]], elsewhere: Mapping[str, str]) -> Stage:
+    names = [bookkeeping.service for bookkeeping in BOOKKEEPINGS if bookkeeping.service not in elsewhere]
     coordinator, metrics, *others = free_addresses(2 + len(names))
     addresses = dict(zip(names, others, strict=True))
     turnstile = folder / "turnstile"
@@ -101,7 +109,9 @@ def _build(folder: Path, standing_in: Mapping[str, Sequence[str]]) -> Stage:
         folder=folder,
         address=coordinator,
         metrics=metrics,
-        coordinator=program(folder, "amends", _coordinator_command(folder, coordinator, metrics, addresses)),
+        coordinator=program(
+            folder, "amends", _coordinator_command(folder, coordinator, metrics, {**addresses, **elsewhere})
+        ),
         participants={name: program(folder, name, command) for name, command in commands.items()},
         turnstile=Turnstile(turnstile),
     )

@@ -31,7 +31,7 @@ async def _order(language: Language, built: Path, folder: Path) -> str:
 CHECKS: Final[dict[str, Check]] = {
     "participant passes the conformance kit": _certify,
     "client starts, watches and cancels": _cancel,
-    "order saga across languages": _order,
+    "order saga across languages, and a service without Amends": _order,
 }
 """By what they check."""
 

@@ -5,12 +5,29 @@ import sys
 
 from google.type.money_pb2 import Money
 
-from amends import BlockingClient, Context
+from amends import BlockingClient, Context, Definition, MethodCall, Step
 from sample_services.contract import Order
 from sample_services.payments import accounts
 from sample_services.payments.service import payments
 from sample_services.shop.orders import ORDER
 from sample_services.turnstile import Turnstile
+
+SHIP = Step(
+    "ship",
+    "shipping",
+    timeout=30,
+    try_method=MethodCall(
+        "acme.carrier.v1.Carrier/Book",
+        """BookRequest{
+            order_ref: saga.id + ", worth " + string(results.charge.units * 100) + " cents",
+            address: input.address + ", " + input.country,
+            weight_grams: int(results.reserve.quantity) * 250
+        }""",
+    ),
+    compensate_method=MethodCall(
+        "acme.carrier.v1.Carrier/CancelBooking", "CancelBookingRequest{booking_id: response.booking_id}"
+    ),
+)
 
 
 def main() -> None:
@@ -42,7 +59,7 @@ def talk(options: argparse.Namespace) -> None:
         if options.command == "start":
             where = {"address": "Herengracht 1", "country": options.country}
             order = Order(sku="tea-green", quantity=2, account=options.account, **where)
-            client.start(ORDER, order, saga_id=options.saga)
+            client.start(Definition("order", [*ORDER.steps[:2], SHIP]), order, saga_id=options.saga)
         elif options.command == "cancel":
             client.cancel(options.saga, reason="the customer changed their mind")
         else:

@@ -72,6 +72,7 @@ async def test_programs_that_keep_the_contract_pass_every_check(tmp_path: Path, 
     assert [outcome.what for outcome in found] == list(CHECKS)
     assert [outcome.verdict for outcome in found] == [Verdict.PASSED] * 3, "\n".join(map(str, found))
     assert found[0].why == "57 rows, over unary RPCs and Exchange"
+    assert found[1].why == "a saga was started, watched and cancelled, and the booking of its parcel, too"
 
 
 @pytest.mark.processes

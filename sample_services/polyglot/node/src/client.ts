@@ -11,11 +11,39 @@ import {
   WatchSagaRequest,
 } from "./gen/amends/v1/coordinator.js";
 import type { Event } from "./gen/amends/v1/event.js";
-import { Definition, Saga_State, type Saga } from "./gen/amends/v1/saga.js";
+import {
+  Definition,
+  OutcomeRule_Outcome,
+  Saga_State,
+  Step,
+  type Saga,
+} from "./gen/amends/v1/saga.js";
+import { Code } from "./gen/google/rpc/code.js";
 import { pack } from "./payload.js";
 
 /** How long one call may take. A watch takes as long as its saga. */
 const TIMEOUT_MS = 10_000;
+
+/** Calls methods of a carrier that knows nothing of sagas. Expressions in CEL make the requests. */
+const SHIP = Step.fromPartial({
+  name: "ship",
+  participant: "shipping",
+  timeout: { seconds: 30 },
+  tryMethod: {
+    method: "acme.carrier.v1.Carrier/Book",
+    request: `BookRequest{
+      order_ref: saga.id + ", worth " + string(int(results.charge.cents)) + " cents",
+      address: input.address + ", " + input.country,
+      weight_grams: int(results.reserve.quantity) * 250
+    }`,
+  },
+  compensateMethod: {
+    method: "acme.carrier.v1.Carrier/CancelBooking",
+    request: "CancelBookingRequest{booking_id: response.booking_id}",
+  },
+  // A booking that is not there any more is as good as cancelled.
+  compensateOutcomes: [{ code: Code.NOT_FOUND, outcome: OutcomeRule_Outcome.SUCCEEDED }],
+});
 
 /** The order saga: each step needs the one before it, and what is refused later undoes what was done. */
 const ORDER = Definition.fromPartial({
@@ -24,7 +52,7 @@ const ORDER = Definition.fromPartial({
   steps: [
     { name: "reserve", participant: "inventory", action: "reserve" },
     { name: "charge", participant: "payments", action: "charge" },
-    { name: "ship", participant: "shipping", action: "ship" },
+    SHIP,
   ],
 });
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -29,8 +30,29 @@ var order = &pb.Definition{
 	Steps: []*pb.Step{
 		{Name: "reserve", Participant: "inventory", Action: "reserve"},
 		{Name: "charge", Participant: "payments", Action: "charge"},
-		{Name: "ship", Participant: "shipping", Action: "ship"},
+		ship,
 	},
+}
+
+// ship calls methods of a carrier that knows nothing of sagas. Expressions in CEL make the requests.
+var ship = &pb.Step{
+	Name:        "ship",
+	Participant: "shipping",
+	Timeout:     durationpb.New(30 * time.Second),
+	TryMethod: &pb.MethodCall{
+		Method: "acme.carrier.v1.Carrier/Book",
+		Request: `BookRequest{
+			order_ref: saga.id + ", worth " + string(int(results.charge.cents)) + " cents",
+			address: input.address + ", " + input.country,
+			weight_grams: int(results.reserve.quantity) * 250
+		}`,
+	},
+	CompensateMethod: &pb.MethodCall{
+		Method:  "acme.carrier.v1.Carrier/CancelBooking",
+		Request: `CancelBookingRequest{booking_id: response.booking_id}`,
+	},
+	// A booking that is not there any more is as good as cancelled.
+	CompensateOutcomes: []*pb.OutcomeRule{{Code: code.Code_NOT_FOUND, Outcome: pb.OutcomeRule_SUCCEEDED}},
 }
 
 func main() {

@@ -5,6 +5,8 @@ import amends.v1.CoordinatorGrpc;
 import amends.v1.CoordinatorGrpc.CoordinatorBlockingStub;
 import amends.v1.Definition;
 import amends.v1.Event;
+import amends.v1.MethodCall;
+import amends.v1.OutcomeRule;
 import amends.v1.Saga;
 import amends.v1.StartSagaRequest;
 import amends.v1.Step;
@@ -14,6 +16,7 @@ import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Duration;
 import com.google.protobuf.Message;
 import com.google.protobuf.Struct;
+import com.google.rpc.Code;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
@@ -32,13 +35,33 @@ public final class Client {
     /** How long one call may take, in seconds. A watch takes as long as its saga. */
     private static final int TIMEOUT_S = 10;
 
+    /** Calls methods of a carrier that knows nothing of sagas. Expressions in CEL make the requests. */
+    private static final Step SHIP = Step.newBuilder()
+            .setName("ship")
+            .setParticipant("shipping")
+            .setTimeout(Duration.newBuilder().setSeconds(30))
+            .setTryMethod(MethodCall.newBuilder().setMethod("acme.carrier.v1.Carrier/Book").setRequest("""
+                    BookRequest{
+                        order_ref: saga.id + ", worth " + string(int(results.charge.cents)) + " cents",
+                        address: input.address + ", " + input.country,
+                        weight_grams: int(results.reserve.quantity) * 250
+                    }"""))
+            .setCompensateMethod(MethodCall.newBuilder()
+                    .setMethod("acme.carrier.v1.Carrier/CancelBooking")
+                    .setRequest("CancelBookingRequest{booking_id: response.booking_id}"))
+            // A booking that is not there any more is as good as cancelled.
+            .addCompensateOutcomes(OutcomeRule.newBuilder()
+                    .setCode(Code.NOT_FOUND)
+                    .setOutcome(OutcomeRule.Outcome.SUCCEEDED))
+            .build();
+
     /** The order saga: each step needs the one before it, and what is refused later undoes what was done. */
     private static final Definition ORDER = Definition.newBuilder()
             .setName("order")
             .setTimeout(Duration.newBuilder().setSeconds(120))
             .addSteps(Step.newBuilder().setName("reserve").setParticipant("inventory").setAction("reserve"))
             .addSteps(Step.newBuilder().setName("charge").setParticipant("payments").setAction("charge"))
-            .addSteps(Step.newBuilder().setName("ship").setParticipant("shipping").setAction("ship"))
+            .addSteps(SHIP)
             .build();
 
     private final CoordinatorBlockingStub coordinator;
