@@ -64,8 +64,10 @@ async def test_without_exchange_calls_are_unary_from_then_on(serve: Serve, conne
     rig = connect(server, limit=5)
     futures = [rig.submit(str(number))[1] for number in range(20)]
     assert await within(asyncio.gather(*futures)) == [Succeeded(None)] * 20
+    streams = server.streams
+    assert streams in (1, 2)  # it is asked again where its status met a message on its way
     assert await rig.call("later") == Succeeded(None)
-    assert server.streams == 1
+    assert server.streams == streams
     assert server.seen.qsize() == 21
     assert rig.opened == 0
 

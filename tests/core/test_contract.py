@@ -1,6 +1,7 @@
 """Between messages and values: nothing is lost on the way to the log and back."""
 
 import pytest
+from google.protobuf import descriptor_pb2
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,15 @@ from amends_coordinator.contract.values import (
 )
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import limits, machine, outcomes
-from amends_coordinator.core.definition import Definition, Kind, Retry, Step
+from amends_coordinator.core.definition import (
+    Definition,
+    Kind,
+    MethodCall,
+    OutcomeKind,
+    OutcomeRule,
+    Retry,
+    Step,
+)
 from amends_coordinator.core.fold import BrokenLogError, rebuild
 from amends_coordinator.core.values import (
     Cause,
@@ -43,8 +52,27 @@ STEPS = (
         kind=Kind.RETRIABLE,
         retry=Retry(max_attempts=3, initial_backoff=0.3, backoff_multiplier=1.7, max_backoff=7.7),
     ),
+    Step(
+        name="d",
+        participant="q",
+        try_method=MethodCall("shop.v1.Shop/Do", "DoRequest{}"),
+        compensate_method=MethodCall("shop.v1.Shop/Undo"),
+        try_outcomes=(
+            OutcomeRule(code=0, condition="x", outcome=OutcomeKind.REJECTED, reason="NO"),
+            OutcomeRule(code=5, outcome=OutcomeKind.PENDING),
+        ),
+        compensate_outcomes=(OutcomeRule(code=5, outcome=OutcomeKind.SUCCEEDED),),
+    ),
 )
-DEFINITION = Definition(name="order", steps=STEPS, timeout=86_400.123456, version=7)
+FILES = descriptor_pb2.FileDescriptorSet(file=[descriptor_pb2.FileDescriptorProto(name="shop.proto")])
+DEFINITION = Definition(
+    name="order",
+    steps=STEPS,
+    timeout=86_400.123456,
+    version=7,
+    input_type="shop.v1.Order",
+    descriptors=FILES.SerializeToString(),
+)
 
 FACTS: list[f.Fact] = [
     f.SagaStarted(definition=DEFINITION, step_inputs={}, labels={}),

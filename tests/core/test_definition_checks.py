@@ -7,7 +7,15 @@ import pytest
 
 from amends_coordinator.core import limits
 from amends_coordinator.core.checks import check
-from amends_coordinator.core.definition import Definition, Kind, Retry, Step
+from amends_coordinator.core.definition import (
+    Definition,
+    Kind,
+    MethodCall,
+    OutcomeKind,
+    OutcomeRule,
+    Retry,
+    Step,
+)
 
 
 def step(name: str, *needs: str, kind: Kind = Kind.COMPENSATABLE, **rest: object) -> Step:
@@ -21,6 +29,17 @@ def definition(*steps: Step, name: str = "order", timeout: float | None = None) 
 
 A = step("a")
 PIVOT, RETRIABLE = Kind.PIVOT, Kind.RETRIABLE
+SHIP, UNSHIP = MethodCall("shop.v1.Shipping/Ship"), MethodCall("shop.v1.Shipping/Unship")
+M = Step(name="m", participant="p", try_method=SHIP, compensate_method=UNSHIP)
+
+
+def rule(code: int = 5, outcome: OutcomeKind = OutcomeKind.UNKNOWN, **rest: str) -> OutcomeRule:
+    return OutcomeRule(code=code, outcome=outcome, **rest)
+
+
+def ruled(*rules: OutcomeRule, of: Step = M) -> Definition:
+    return definition(replace(of, try_outcomes=rules))
+
 
 BAD = {
     "no steps": (definition(), "steps", "has 0 steps"),
@@ -113,6 +132,82 @@ BAD = {
         "steps[1].kind",
         "the pivot 'a' does not need it",
     ),
+    "an input of no type": (replace(definition(A), input_type="a..B"), "input_type", "is 'a..B'"),
+    "a type too long": (replace(definition(A), input_type="a" * 513), "input_type", "at most 512"),
+    "an action beside a method": (definition(replace(M, action="do")), "steps[0].action", "is set beside"),
+    "a method without a service": (
+        definition(replace(M, try_method=MethodCall("Ship"))),
+        "steps[0].try_method.method",
+        "is 'Ship', but must be PACKAGE.SERVICE/METHOD",
+    ),
+    "a method as a path": (
+        definition(replace(M, compensate_method=MethodCall("/shop.v1.Shipping/Unship"))),
+        "steps[0].compensate_method.method",
+        "must be PACKAGE.SERVICE/METHOD",
+    ),
+    "a method of two lines": (
+        definition(replace(M, try_method=MethodCall("a.B/C\n"))),
+        "steps[0].try_method.method",
+        "must be PACKAGE.SERVICE/METHOD",
+    ),
+    "an expression too long": (
+        definition(replace(M, try_method=replace(SHIP, request="é" * 8_193))),
+        "steps[0].try_method.request",
+        "takes 16386 bytes, but may take 16384",
+    ),
+    "a method that undoes an action": (
+        definition(replace(A, compensate_method=UNSHIP)),
+        "steps[0].compensate_method",
+        "goes only with a try_method",
+    ),
+    "a method that nothing undoes": (
+        definition(replace(M, compensate_method=None)),
+        "steps[0].compensate_method",
+        "name the method that undoes the step, make it the PIVOT",
+    ),
+    "a method that undoes nothing": (
+        definition(replace(M, effect_free=True)),
+        "steps[0].compensate_method",
+        "effect_free is never compensated",
+    ),
+    "too many rules": (ruled(*[rule()] * 33), "steps[0].try_outcomes", "has 33 rules, but may have 32"),
+    "a rule for no code": (ruled(rule(17)), "steps[0].try_outcomes[0].code", "is 17, which is no status"),
+    "a rule for the OK of an action": (
+        ruled(rule(0, condition="true"), of=A),
+        "steps[0].try_outcomes[0].code",
+        "the response of an action says itself",
+    ),
+    "a rule for every OK": (ruled(rule(0)), "steps[0].try_outcomes[0].condition", "is missing"),
+    "a rule for a response that is none": (
+        ruled(rule(), rule(condition="true")),
+        "steps[0].try_outcomes[1].condition",
+        "goes only with the code OK",
+    ),
+    "a condition too long": (
+        ruled(rule(0, condition="x" * 16_385)),
+        "steps[0].try_outcomes[0].condition",
+        "takes 16385 bytes",
+    ),
+    "a reason of a status": (
+        ruled(rule(5, OutcomeKind.REJECTED, reason="NO")),
+        "steps[0].try_outcomes[0].reason",
+        "goes only with the code OK",
+    ),
+    "a reason of what is no rejection": (
+        ruled(rule(0, condition="true", reason="NO")),
+        "steps[0].try_outcomes[0].reason",
+        "and the outcome REJECTED",
+    ),
+    "a reason in words": (
+        ruled(rule(0, OutcomeKind.REJECTED, condition="true", reason="no money")),
+        "steps[0].try_outcomes[0].reason",
+        "is 'no money', but must be 2 to 63 characters",
+    ),
+    "a bad rule about a Compensate": (
+        definition(replace(M, compensate_outcomes=(rule(-1),))),
+        "steps[0].compensate_outcomes[0].code",
+        "is -1",
+    ),
 }
 
 
@@ -204,3 +299,28 @@ def test_a_long_list_of_needs_is_read_once() -> None:
 def test_backoff(failures: int, chance: float, cap: float, seconds: float) -> None:
     """The wait is drawn between zero and a bound that grows to its cap, however often it failed."""
     assert Retry().delay(failures, chance, cap) == pytest.approx(seconds)
+
+
+def test_steps_that_call_methods_can_be_right() -> None:
+    """Every way out, and every kind of rule."""
+    kinds = (
+        M,
+        replace(M, name="e", needs=("m",), effect_free=True, compensate_method=None),
+        replace(M, name="p", needs=("e",), kind=PIVOT, compensate_method=None),
+        replace(M, name="r", needs=("p",), kind=RETRIABLE, compensate_method=None),
+    )
+    assert check(definition(*kinds)) == []
+    said = rule(0, OutcomeKind.REJECTED, condition="x", reason="CARD_DECLINED")
+    assert check(ruled(rule(), rule(16, OutcomeKind.SUCCEEDED), said)) == []
+    assert check(ruled(rule(14, OutcomeKind.REJECTED), of=A)) == []
+
+
+def test_a_step_knows_all_that_have_succeeded_before_it() -> None:
+    """What it needs, and what that needs; in whatever order they are listed."""
+    made = definition(step("d", "b", "c"), step("b", "a"), step("c", "a"), step("a"), step("e"))
+    assert made.earlier == (frozenset({1, 2, 3}), frozenset({3}), frozenset({3}), frozenset(), frozenset())
+
+
+def test_a_definition_knows_whether_it_calls_methods() -> None:
+    assert definition(A, M).calls_methods
+    assert not definition(A).calls_methods

@@ -38,6 +38,9 @@ SAME = {
     "the same again": FIRST,
     "another trace": replace(FIRST, traceparent="00-2"),
     "another deadline, since it is another time": replace(FIRST, deadline=9.0),
+    "other descriptors, as participants gave them": replace(
+        FIRST, definition=replace(ORDER, descriptors=b"\x0a\x00")
+    ),
     "labels in another order": replace(FIRST, labels={"till": "2", "shop": "7"}),
 }
 

@@ -28,6 +28,7 @@ MAX_WORDS = 512
 """Characters told of what is wrong with an expression; the parser repeats the whole grammar."""
 
 _FAULT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_VALUELESS = re.compile(r'No value with name "(.*?)" found in Activation')
 _STATUS = re.compile(r"^[A-Z_]+: |(?: \[[A-Z_]+\])$")
 
 
@@ -129,6 +130,7 @@ def _fault(message: str) -> str:
 def _plain(message: str) -> str:
     """What CEL says, in one line and without the names of its status codes."""
     words = _STATUS.sub("", message.strip().splitlines()[0] if message.strip() else "no reason given")
+    words = _VALUELESS.sub(r"there is no value of \1", words)
     return words if len(words) <= MAX_WORDS else words[:MAX_WORDS] + "…"
 
 

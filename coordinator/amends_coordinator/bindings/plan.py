@@ -16,6 +16,11 @@ from amends_coordinator.core.definition import Definition, OutcomeRule
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction, Payload
 
+_NEVER_LEARNED = (
+    "it is made of the response of the Try, which was never learned; find out what became of that call, undo "
+    "it if need be, and resolve the step"
+)
+
 
 class BindingFailedError(Exception):
     """What cannot be made of the values of a saga; the message says why."""
@@ -41,12 +46,15 @@ class Plan:
     def faults(self) -> Iterator[Violation]:
         """Finds what is wrong with the methods and expressions of all steps. Raises NoCelError."""
         for place, step in enumerate(self._definition.steps):
+            found: list[Violation] = []
             for direction in Direction:
                 if step.method(direction) is not None:
                     try:
                         self._bind(place, direction)
                     except WrongStepError as error:
-                        yield from error.violations
+                        # What is wrong with a Try is found again with its Compensate.
+                        found += (each for each in error.violations if each not in found)
+            yield from found
 
     def input_faults(self, given: Payload | None, own: Mapping[str, Payload]) -> Iterator[Violation]:
         """Finds what is wrong with the input of a saga, and with the inputs of single steps."""
@@ -95,7 +103,10 @@ class Plan:
                     values |= self._tried(saga, place, bound.request.text)
                 return bound.request.message(values)
             return self._default(saga, place, direction, bound.method.input_type)
-        except (WrongStepError, FailedExpressionError, WrongPayloadError) as error:
+        except FailedExpressionError as error:
+            lost = direction is Direction.BACKWARD and str(error) == "there is no value of response"
+            raise BindingFailedError(_NEVER_LEARNED if lost else str(error)) from error
+        except (WrongStepError, WrongPayloadError) as error:
             raise BindingFailedError(str(error)) from error
 
     def response(self, place: int, direction: Direction, value: bytes) -> Message:
