@@ -90,10 +90,10 @@ class Stage:
         store = f"sqlite:///{self.folder}/budget.db"
         return await self._start("budget", "-m", "tests.bindings.budget", self.budget_address, store)
 
-    async def start_daemon(self, *options: str) -> Process:
+    async def start_daemon(self, *options: str, module: str = "amends_coordinator.cli") -> Process:
         """Starts the coordinator."""
         return await self._start(
-            "amends", "-m", "amends_coordinator.cli", "serve", "--listen", self.listen, "--metrics", "off",
+            "amends", "-m", module, "serve", "--listen", self.listen, "--metrics", "off",
             "--store", f"sqlite:///{self.folder}/amends.db", *self._participants("--participant"), *options,
         )  # fmt: skip
 
@@ -195,13 +195,14 @@ class Stage:
             event async for event in self.coordinator.WatchSaga(request) if event.WhichOneof("fact") == fact
         ]
 
-    async def until(self, fact: str, saga_id: str = "s", *, step: str = "") -> event_pb2.Event:
-        """Waits for an event of a saga; returns it."""
+    async def until(self, fact: str, saga_id: str = "s", *, step: str, words: str = "") -> event_pb2.Event:
+        """Waits for an event about a step, with these words in its message; returns it."""
         request = coordinator_pb2.WatchSagaRequest(saga_id=saga_id)
         async for event in self.coordinator.WatchSaga(request, wait_for_ready=True):
-            if event.WhichOneof("fact") == fact and getattr(getattr(event, fact), "step", "") in (step, ""):
+            found = getattr(event, fact)
+            if event.WhichOneof("fact") == fact and found.step == step and words in found.message:
                 return event
-        raise AssertionError(f"saga {saga_id} has ended without {fact}")
+        raise AssertionError(f"saga {saga_id} has ended without {fact} of {step}")
 
     def calls(self, method: str, saga_id: str = "s") -> list[Call]:
         """The calls of a method that the hotel has seen from a saga."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import grpc
 import pytest
 import pytest_asyncio
 
@@ -177,6 +178,37 @@ async def test_a_reply_that_is_not_the_declared_message_is_unknown(stage: Stage)
     (failed,) = await stage.history("garbled", "attempt_failed")
     assert "no grand.hotel.v1.Hold" in failed.attempt_failed.message
     assert "garbled" in (stage.folder / "amends.log").read_text()
+
+
+async def test_a_response_that_is_too_large_to_keep_is_unknown(stage: Stage) -> None:
+    """More than 1 MiB: the step is asked again, and then undone."""
+    fault(stage, "HoldRoom", "bulky", "bulky")
+    step = hold_room()
+    step.retry.max_attempts = 2
+    saga = await stage.run(only(step), wanted(stage.releases.first), "bulky")
+    assert (saga.state, stage.holds("bulky")) == (State.COMPENSATED, [True])
+    assert "1048576" in step_of(saga, "hold-room").last_failure.message
+
+
+async def test_a_service_that_says_nothing_is_asked_again_after_the_timeout(stage: Stage) -> None:
+    """The deadline of the call is that of the step."""
+    fault(stage, "HoldRoom", "silent")
+    step = hold_room()
+    step.timeout.FromMilliseconds(200)
+    saga = await stage.run(only(step), wanted(stage.releases.first), "silent")
+    assert saga.state == State.COMPLETED
+    (failed,) = await stage.history("silent", "attempt_failed")
+    assert failed.attempt_failed.code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+
+
+async def test_a_condition_that_fails_leaves_it_unknown(stage: Stage) -> None:
+    """The effect is there, and nobody can say what it means: it is undone in the end."""
+    step = hold_room("HoldRoomRequest{reference: saga.id}")
+    step.try_outcomes.append(rule("OK", "REJECTED", "response.price.cents > int(input.most)"))
+    step.retry.max_attempts = 2
+    saga = await stage.run(only(step, ""), as_json(), "no-condition")
+    assert (saga.state, stage.holds("no-condition")) == (State.COMPENSATED, [True])
+    assert 'Key not found in map : "most"' in step_of(saga, "hold-room").last_failure.message
 
 
 async def test_a_compensation_knows_whether_there_was_a_response(stage: Stage) -> None:

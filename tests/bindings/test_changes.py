@@ -62,6 +62,27 @@ async def test_a_change_is_seen_while_the_coordinator_runs(stage: Stage) -> None
     assert (await stage.run("after", customer, "after")).state == State.COMPLETED
 
 
+async def test_services_that_describe_a_message_differently_cannot_meet_in_a_definition(stage: Stage) -> None:
+    """Nobody could say which is meant; with descriptors that are sent, those are."""
+    annex = Stage(stage.folder / "annex", stage.releases)
+    annex.folder.mkdir()
+    try:
+        await asyncio.gather(
+            stage.start_desk(),
+            annex.start_desk(release=stage.releases.second),
+            stage.start_budget(),
+            stage.start_daemon("--participant", f"annex={annex.desk_address}"),
+        )
+        definition = trip()
+        definition.steps[1].participant = "annex"
+        with pytest.raises(grpc.aio.AioRpcError, match=r"describe ConfirmStayRequest .*differently"):
+            await stage.register(definition)
+        definition.descriptors.CopyFrom(stage.releases.first.descriptors)
+        await stage.register(definition)
+    finally:
+        await annex.close()
+
+
 @pytest.mark.parametrize("reflection", ["v1", "v1alpha"])
 async def test_a_service_is_asked_in_either_version_of_reflection(stage: Stage, reflection: str) -> None:
     """Older servers know v1alpha only, and some newer ones v1 only."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from google.protobuf import struct_pb2
+from google.protobuf import json_format, struct_pb2
 
 from amends.v1 import coordinator_pb2, saga_pb2
 from tests.bindings.conftest import Releases, Stage, fault, opened_stage, step_of
@@ -148,6 +148,54 @@ async def test_the_call_tells_whose_it_is_in_its_metadata(stage: Stage) -> None:
         }
         for attempt in (1, 2)
     ]  # fmt: skip
+
+
+DETAILS = """
+HoldRoomRequest{
+  details: Details{
+    labels: {"from": input.house, "by": "amends"},
+    counts: {"nights": int(input.nights)},
+    nickname: has(input.nickname) ? input.nickname : null,
+    age: int(input.age),
+    patience: duration(input.patience),
+    wishes: input.guest,
+    anything: [input.nights, true, null],
+    attachment: grand.guests.v1.Guest{name: input.guest.name},
+    photo: b"\\xff\\x00",
+    height: input.height,
+    width: 0.5,
+    code: uint(input.age) * 2u,
+    offset: -int(input.age),
+    loud: input.age > 1.0 && !has(input.quiet),
+    floor: 0,
+    friends: input.friends.filter(name, name != "Bob").map(name, grand.guests.v1.Guest{name: name}),
+  },
+}"""
+
+
+async def test_fields_of_every_type_can_be_written(stage: Stage) -> None:
+    """Made of JSON, whose numbers are doubles: maps, wrappers, durations, Any, bytes, and all numbers."""
+    sent = as_json(age=36, patience="90s", height=1.75, friends=["Bob", "Carol"])
+    saga = await stage.run(only(hold_room(DETAILS), ""), sent, "details")
+    assert saga.state == State.COMPLETED
+    details = stage.request("HoldRoom", "HoldRoomRequest", "details").details
+    assert json_format.MessageToDict(details, descriptor_pool=stage.releases.first.pool) == {
+        "labels": {"from": "Grand", "by": "amends"},
+        "counts": {"nights": "2"},
+        "age": "36",
+        "patience": "90s",
+        "wishes": {"name": "Ada", "address": {"street": "Byron Row 1", "city": "London"}},
+        "anything": [2.0, True, None],
+        "attachment": {"@type": "type.googleapis.com/grand.guests.v1.Guest", "name": "Ada"},
+        "photo": "/wA=",
+        "height": 1.75,
+        "width": 0.5,
+        "code": 72,
+        "offset": "-36",
+        "loud": True,
+        "floor": 0,
+        "friends": [{"name": "Carol"}],
+    }
 
 
 async def test_a_key_can_go_into_the_request(stage: Stage) -> None:

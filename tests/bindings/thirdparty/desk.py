@@ -136,6 +136,8 @@ class FrontDesk(desk_pb2_grpc.FrontDeskServicer):  # type: ignore[misc] # genera
                 (method, json.dumps(metadata), request.SerializeToString()),
             )
         fault = self._next_fault(method)
+        if fault == "silent":
+            await asyncio.Event().wait()  # until the caller has lost patience
         if fault == "closed":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the desk is closed")
         if fault == "busy":
@@ -146,6 +148,8 @@ class FrontDesk(desk_pb2_grpc.FrontDeskServicer):  # type: ignore[misc] # genera
             response = self._once(metadata.get("idempotency-key"), request, kind, effect)
         except NoError as no:
             await context.abort(no.code, str(no))
+        if fault == "bulky":
+            response.extras.append("x" * (1 << 20))
         if fault == "lost":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the line went dead")
         return b"\xff\xff\xff no message" if fault == "garbled" else response
