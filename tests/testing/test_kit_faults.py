@@ -75,7 +75,9 @@ async def test_faults_of_one_action_come_in_their_order(coordinator: LocalCoordi
 
 
 async def test_a_fault_that_could_never_come_is_a_mistake(coordinator: LocalCoordinator) -> None:
-    with pytest.raises(UsageError, match="no participant 'payment' to fail; there are: inventory, payments"):
+    with pytest.raises(
+        UsageError, match="no participant 'payment' to fail; there are: carrier, inventory, payments"
+    ):
         coordinator.faults.lose_reply("payment", "charge")
     with pytest.raises(UsageError, match="no action 'chrage'; it has: charge"):
         coordinator.faults.lose_reply("payments", "chrage")

@@ -102,7 +102,7 @@ async def test_a_starter_starts_many(coordinator: LocalCoordinator, shop: Shop) 
 
 
 async def test_a_definition_is_checked_against_the_participants(coordinator: LocalCoordinator) -> None:
-    with pytest.raises(InvalidArgument, match="known participants: inventory, payments, shipping"):
+    with pytest.raises(InvalidArgument, match="known participants: carrier, inventory, payments"):
         await coordinator.start(Definition("d", [Step("a", "nobody", "act")]))
     with pytest.raises(InvalidArgument, match="it offers: charge"):
         await coordinator.start(Definition("d", [Step("a", "payments", "chrage")]))

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from amends_coordinator.testing._errors import StuckError
     from amends_coordinator.testing._faults import Faults
     from amends_coordinator.testing._local import LocalCoordinator
+    from amends_coordinator.testing._plain import PlainService
 
-__all__ = ["BlockingLocalCoordinator", "Faults", "LocalCoordinator", "StuckError"]
+__all__ = ["BlockingLocalCoordinator", "Faults", "LocalCoordinator", "PlainService", "StuckError"]
 
 _MODULES: Final = {
     "BlockingLocalCoordinator": "_blocking",
     "Faults": "_faults",
     "LocalCoordinator": "_local",
+    "PlainService": "_plain",
     "StuckError": "_errors",
 }
 

@@ -1,8 +1,10 @@
 """The coordinator for tests that are plain functions."""
 
+import asyncio
 from typing import Self
 
-from amends import BlockingClient, Participant
+from amends import BlockingClient
+from amends_coordinator.testing._called import Called
 from amends_coordinator.testing._faults import Faults
 from amends_coordinator.testing._local import PATIENCE, TARGET, LocalCoordinator
 
@@ -19,7 +21,7 @@ class BlockingLocalCoordinator(BlockingClient):
     a thread of its own, which is where handlers run.
     """
 
-    def __init__(self, *participants: Participant) -> None:
+    def __init__(self, *participants: Called) -> None:
         """Makes a coordinator of these participants. Raises as LocalCoordinator does."""
         self._local = LocalCoordinator(*participants)
         super().__init__(TARGET, patience=PATIENCE)
@@ -33,6 +35,10 @@ class BlockingLocalCoordinator(BlockingClient):
             self.close()
             raise
         return self
+
+    async def _end(self) -> None:
+        await super()._end()
+        await asyncio.get_running_loop().shutdown_default_executor()  # where plain services run
 
     @property
     def faults(self) -> Faults:

@@ -11,20 +11,22 @@ from google.rpc.code_pb2 import Code
 
 from amends import Direction, Participant
 from amends.errors import UsageError
-from amends_coordinator.calls.reading import read_status
+from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.core import values
-from amends_coordinator.core.outcomes import Outcome, Unknown
+from amends_coordinator.core.outcomes import Outcome
+from amends_coordinator.testing._called import Called
+from amends_coordinator.testing._plain import PlainService
 
 
 class Delivery(Protocol):
     """One call on its way to a participant."""
 
-    @property
-    def direction(self) -> values.Direction:
-        """Which way the call goes."""
-
     async def arrive(self) -> Outcome:
         """Has the participant do its work, and returns what it answers."""
+        ...
+
+    def ended(self, status: status_pb2.Status) -> Outcome:
+        """Returns what a status means to the step."""
         ...
 
     async def travel(self, seconds: float) -> None:
@@ -39,11 +41,11 @@ Handling = Callable[[Delivery], Awaitable[Outcome]]
 
 @dataclass(slots=True)
 class _Fault:
-    """What happens to the next calls of an action."""
+    """What happens to the next calls of an action or a method."""
 
     participant: str
-    action: str
-    direction: values.Direction
+    action: str  # of a plain service: SERVICE/METHOD
+    direction: values.Direction | None  # None: either
     name: str
     handling: Handling
     times: int  # left
@@ -57,48 +59,52 @@ class Faults:
         coordinator.faults.lose_reply("payments", "charge")
         coordinator.faults.fail("shipping", "ship", grpc.StatusCode.UNAVAILABLE, times=3)
         coordinator.faults.lose_reply("payments", "charge", direction=Direction.BACKWARD)
+        coordinator.faults.lose_reply("carrier", "CancelBooking")
 
     Each fault befalls the next ``times`` calls (1 or more) of the action in one direction: FORWARD for its
-    Try, BACKWARD for its Compensate. Faults of the same action come one after another, in the order in which
-    they were arranged; calls after the last one are delivered as usual.
+    Try, which is the default, BACKWARD for its Compensate. Faults of the same action come one after another,
+    in the order in which they were arranged; calls after the last one are delivered as usual.
 
-    All methods raise ``UsageError`` for a participant or an action that there is not.
+    Of a plain service it is the next calls of a method, by its own name or as SERVICE/METHOD, whether it is
+    called as a step's Try or Compensate; a ``direction`` is needed only if it is both.
+
+    All methods raise ``UsageError`` for a participant, an action or a method that there is not.
     """
 
-    def __init__(self, participants: Mapping[str, Participant]) -> None:
+    def __init__(self, participants: Mapping[str, Called]) -> None:
         self._participants = participants
         self._faults: list[_Fault] = []
 
     def __repr__(self) -> str:
         left = ", ".join(
-            f"{fault.name} {fault.participant}.{fault.action} {fault.direction.name} x{fault.times}"
+            f"{fault.name} {fault.participant}.{fault.action}{_way(fault.direction)} x{fault.times}"
             for fault in self._faults
         )
         return f"<Faults to come: {left or 'none'}>"
 
     def lose_call(
-        self, participant: str, action: str, *, direction: Direction = Direction.FORWARD, times: int = 1
+        self, participant: str, action: str, *, direction: Direction | None = None, times: int = 1
     ) -> None:
         """Has the participant never hear of the call; the coordinator learns that the connection broke."""
 
-        async def handle(_delivery: Delivery) -> Outcome:
-            return Unknown(Code.UNAVAILABLE, "the call was lost, as arranged")
+        async def handle(delivery: Delivery) -> Outcome:
+            return delivery.ended(_status(Code.UNAVAILABLE, "the call was lost, as arranged"))
 
         self._add("lose_call", participant, action, direction, times, handle)
 
     def lose_reply(
-        self, participant: str, action: str, *, direction: Direction = Direction.FORWARD, times: int = 1
+        self, participant: str, action: str, *, direction: Direction | None = None, times: int = 1
     ) -> None:
         """Has the participant do its work; the coordinator learns only that the connection broke."""
 
         async def handle(delivery: Delivery) -> Outcome:
             await delivery.arrive()
-            return Unknown(Code.UNAVAILABLE, "the reply was lost, as arranged")
+            return delivery.ended(_status(Code.UNAVAILABLE, "the reply was lost, as arranged"))
 
         self._add("lose_reply", participant, action, direction, times, handle)
 
     def deliver_twice(
-        self, participant: str, action: str, *, direction: Direction = Direction.FORWARD, times: int = 1
+        self, participant: str, action: str, *, direction: Direction | None = None, times: int = 1
     ) -> None:
         """Has the call arrive twice at once; the coordinator hears the first reply."""
 
@@ -114,7 +120,7 @@ class Faults:
         action: str,
         seconds: float,
         *,
-        direction: Direction = Direction.FORWARD,
+        direction: Direction | None = None,
         times: int = 1,
     ) -> None:
         """Has the call arrive late, by the coordinator's clock; nobody waits for it really.
@@ -136,24 +142,24 @@ class Faults:
         code: grpc.StatusCode,
         message: str = "failed, as arranged",
         *,
-        direction: Direction = Direction.FORWARD,
+        direction: Direction | None = None,
         times: int = 1,
     ) -> None:
         """Has the call fail with a status instead of arriving.
 
         What that means is what it means for every participant: codes such as UNAVAILABLE, INTERNAL or
         DEADLINE_EXCEEDED leave the outcome unknown, and the call is repeated; others such as ABORTED,
-        INVALID_ARGUMENT or PERMISSION_DENIED are a rejection or, backward, a refusal.
+        INVALID_ARGUMENT or PERMISSION_DENIED are a rejection or, backward, a refusal; unless the step says
+        otherwise by a rule.
         """
-        status = status_pb2.Status(code=code.value[0], message=message)
 
         async def handle(delivery: Delivery) -> Outcome:
-            return read_status(delivery.direction, status)
+            return delivery.ended(_status(code.value[0], message))
 
         self._add(f"fail({code.name})", participant, action, direction, times, handle)
 
     def crash_coordinator(
-        self, participant: str, action: str, *, direction: Direction = Direction.FORWARD, times: int = 1
+        self, participant: str, action: str, *, direction: Direction | None = None, times: int = 1
     ) -> None:
         """Has the participant do its work, and the coordinator crash before it hears of it, and recover."""
 
@@ -164,10 +170,13 @@ class Faults:
 
         self._add("crash_coordinator", participant, action, direction, times, handle)
 
-    def take(self, participant: str, action: str, direction: values.Direction) -> Handling | None:
+    def take(self, participant: str, attempt: Attempt) -> Handling | None:
         """Takes what has been arranged for the next call, for the kit itself; None for nothing."""
+        method = attempt.step.method(attempt.direction)
+        action = attempt.step.action if method is None else method.method
         for fault in self._faults:
-            if (fault.participant, fault.action, fault.direction) == (participant, action, direction):
+            fits = fault.direction in (None, attempt.direction)
+            if fits and (fault.participant, fault.action) == (participant, action):
                 fault.times -= 1
                 if not fault.times:
                     self._faults.remove(fault)
@@ -175,18 +184,49 @@ class Faults:
         return None
 
     def _add(
-        self, name: str, participant: str, action: str, direction: Direction, times: int, handling: Handling
+        self,
+        name: str,
+        participant: str,
+        action: str,
+        direction: Direction | None,
+        times: int,
+        handling: Handling,
     ) -> None:
         if participant not in self._participants:
             known = ", ".join(sorted(self._participants))
             raise UsageError(f"there is no participant {participant!r} to fail; there are: {known}")
-        actions = [each.name for each in self._participants[participant].describe().actions]
-        if action not in actions:
-            raise UsageError(
-                f"participant {participant!r} has no action {action!r}; it has: {', '.join(actions)}"
-            )
+        called = self._participants[participant]
+        if isinstance(called, PlainService):
+            action = _method(called, action)
+        else:
+            _check_action(called, action)
+            direction = direction or Direction.FORWARD
         if times < 1:
             raise UsageError(f"times is {times}, and must be at least 1")
-        self._faults.append(
-            _Fault(participant, action, values.Direction[direction.name], name, handling, times)
+        way = None if direction is None else values.Direction[direction.name]
+        self._faults.append(_Fault(participant, action, way, name, handling, times))
+
+
+def _check_action(participant: Participant, action: str) -> None:
+    actions = [each.name for each in participant.describe().actions]
+    if action not in actions:
+        raise UsageError(
+            f"participant {participant.name!r} has no action {action!r}; it has: {', '.join(actions)}"
         )
+
+
+def _method(service: PlainService, name: str) -> str:
+    """The method that is meant by its name, as SERVICE/METHOD."""
+    found = [method for method in service.methods if name in (method, method.rpartition("/")[2])]
+    if len(found) == 1:
+        return found[0]
+    lacks = f"several methods {name!r}; name the service too" if found else f"no method {name!r}"
+    raise UsageError(f"plain service {service.name!r} has {lacks}; it has: {', '.join(service.methods)}")
+
+
+def _status(code: int, message: str) -> status_pb2.Status:
+    return status_pb2.Status(code=code, message=message)
+
+
+def _way(direction: values.Direction | None) -> str:
+    return "" if direction is None else f" {direction.name}"

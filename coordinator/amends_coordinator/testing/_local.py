@@ -3,9 +3,10 @@
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-from amends import Client, Participant
+from amends import Client
 from amends._client._line import Line
 from amends.errors import UsageError
+from amends_coordinator.testing._called import Called
 from amends_coordinator.testing._faults import Faults
 from amends_coordinator.testing._world import World
 
@@ -29,13 +30,14 @@ class LocalCoordinator(Client):
     It is a :class:`~amends.Client` of a coordinator that lives inside it, and can be given to code that wants
     a client. The saga machine, the journal, recovery and the gRPC service are the ones of the daemon; the
     log is kept in memory, and participants are called directly. They are opened on entering and stopped on
-    leaving; while a test has stopped one, its calls fail as UNAVAILABLE.
+    leaving; while a test has stopped one, its calls fail as UNAVAILABLE. A :class:`PlainService` is a service
+    that knows nothing of Amends, for steps that call methods.
 
     Time jumps over backoffs, pending answers and deadlines whenever a call to the coordinator is awaited and
     nothing else can happen; between calls it stands as good as still. See :meth:`advance`.
     """
 
-    def __init__(self, *participants: Participant) -> None:
+    def __init__(self, *participants: Called) -> None:
         """Makes a coordinator of these participants, which must not be open yet.
 
         Raises:

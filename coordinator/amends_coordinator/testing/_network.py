@@ -1,26 +1,36 @@
 """What lies between a coordinator and the participants of the same process: calls, and what befalls them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
+import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.rpc import status_pb2
 from google.rpc.code_pb2 import Code
 
-from amends import Participant
 from amends._transactions.faults import to_status
 from amends.errors import Fault, UsageError
 from amends.v1 import participant_pb2 as pb
-from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt, fill_compensate, fill_try
-from amends_coordinator.calls.reading import read_compensate, read_status, read_try, too_large
+from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt
+from amends_coordinator.calls.reading import read_status, status_of, too_large
 from amends_coordinator.core.outcomes import Outcome, Unknown
-from amends_coordinator.core.values import Direction
+from amends_coordinator.testing._called import (
+    Called,
+    call_action,
+    call_method,
+    describe,
+    reflect,
+    request_of,
+)
 from amends_coordinator.testing._faults import Faults
 from amends_coordinator.testing._time import JumpingTime, JumpingTimers
 
-Request = pb.TryRequest | pb.CompensateRequest
+Answer: TypeAlias = Callable[[], Awaitable[Outcome]]
+"""Has a participant do its work, and says what that came to; see ``call_action`` and ``call_method``."""
 
 
 class Network:
@@ -28,7 +38,7 @@ class Network:
 
     def __init__(
         self,
-        participants: Mapping[str, Participant],
+        participants: Mapping[str, Called],
         faults: Faults,
         time: JumpingTime,
         crash: Callable[[], Awaitable[None]],
@@ -42,18 +52,25 @@ class Network:
         self._tasks: set[asyncio.Task[None]] = set()
         self._travelling: set[asyncio.Task[Any]] = set()
 
-    def send(self, name: str, attempt: Attempt, request: Request, heard: Callable[[Outcome], None]) -> None:
-        """Sends a call; ``heard`` is told what its sender hears of it."""
+    def send(self, name: str, attempt: Attempt, answer: Answer, heard: Callable[[Outcome], None]) -> None:
+        """Sends a call.
+
+        Args:
+            name: of the participant.
+            attempt: what the call is for.
+            answer: has the participant answer it.
+            heard: is told what its sender hears of it.
+        """
         self.time.call_begins()
-        task = asyncio.get_running_loop().create_task(self._deliver(name, attempt, request, heard))
+        task = asyncio.get_running_loop().create_task(self._deliver(name, attempt, answer, heard))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(
-        self, name: str, attempt: Attempt, request: Request, heard: Callable[[Outcome], None]
+        self, name: str, attempt: Attempt, answer: Answer, heard: Callable[[Outcome], None]
     ) -> None:
-        delivery = _Delivery(self, self.participants[name], attempt.direction, request, attempt.step.timeout)
-        handling = self._faults.take(name, attempt.step.action, attempt.direction)
+        delivery = _Delivery(self, attempt, answer)
+        handling = self._faults.take(name, attempt)
         try:
             heard(await (delivery.arrive() if handling is None else handling(delivery)))
         except asyncio.CancelledError:
@@ -92,22 +109,21 @@ class _Delivery:
     """One call on its way; see _faults.Delivery."""
 
     network: Network
-    participant: Participant
-    direction: Direction
-    request: Request
-    timeout: float  # seconds until its sender stops waiting
+    attempt: Attempt
+    answer: Answer
 
     async def arrive(self) -> Outcome:
         try:
-            if isinstance(self.request, pb.TryRequest):
-                return read_try(await self.participant.handle_try(self.request, timeout=self.timeout))
-            return read_compensate(
-                await self.participant.handle_compensate(self.request, timeout=self.timeout)
-            )
+            return await self.answer()
         except Fault as fault:
-            return read_status(self.direction, to_status(fault))
-        except UsageError as error:  # a test has stopped it: nobody listens
-            return Unknown(Code.UNAVAILABLE, str(error))
+            return self.ended(to_status(fault))
+        except grpc.aio.AioRpcError as error:
+            return self.ended(status_of(error))
+        except UsageError as error:  # a test has stopped the participant: nobody listens
+            return self.ended(status_pb2.Status(code=Code.UNAVAILABLE, message=str(error)))
+
+    def ended(self, status: status_pb2.Status) -> Outcome:
+        return _read(self.attempt, status)
 
     async def travel(self, seconds: float) -> None:
         arrival = asyncio.Event()
@@ -147,25 +163,33 @@ class LocalCaller:
         """See Caller.submit."""
         if self._held:
             return  # and the next life of the coordinator would find it in the log
-        request = _request(attempt)
         attempt.sent = True
         attempt.started = self._timers.now()
-        if request.ByteSize() > MAX_REQUEST:
-            attempt.finish(too_large(attempt.direction, request.ByteSize()))
-            return
+        called = self._network.participants[self._name]
+        answer: Answer = partial(call_method, called, attempt)
+        if not attempt.by_method:
+            request = request_of(attempt)
+            if request.ByteSize() > MAX_REQUEST:
+                attempt.finish(too_large(attempt.direction, request.ByteSize()))
+                return
+            answer = partial(call_action, called, request, attempt.step.timeout)
         self._sent.add(attempt)
         self._quiet.clear()
         attempt.timer = self._timers.at(
             attempt.started + attempt.step.timeout, partial(self._expire, attempt)
         )
-        self._network.send(self._name, attempt, request, partial(self._end, attempt))
+        self._network.send(self._name, attempt, answer, partial(self._end, attempt))
 
     def withdraw(self, attempt: Attempt) -> None:
         """See Caller.withdraw. Every attempt has been sent, and is awaited."""
 
     async def describe(self) -> pb.DescribeResponse:
         """See Caller.describe."""
-        return self._network.participants[self._name].describe()
+        return describe(self._network.participants[self._name])
+
+    async def reflect(self, symbols: Iterable[str]) -> FileDescriptorSet:
+        """See Caller.reflect. Nobody is asked: the generated code of this process describes itself."""
+        return reflect(self._network.participants[self._name], symbols)
 
     def hold(self) -> None:
         """See Caller.hold."""
@@ -190,14 +214,8 @@ class LocalCaller:
 
     def _expire(self, attempt: Attempt) -> None:
         message = f"{self._name} gave no answer within {attempt.step.timeout:g} s"
-        self._end(attempt, Unknown(Code.DEADLINE_EXCEEDED, message))
+        self._end(attempt, _read(attempt, status_pb2.Status(code=Code.DEADLINE_EXCEEDED, message=message)))
 
 
-def _request(attempt: Attempt) -> Request:
-    if attempt.direction is Direction.FORWARD:
-        request = pb.TryRequest()
-        fill_try(request, attempt)
-        return request
-    undo = pb.CompensateRequest()
-    fill_compensate(undo, attempt)
-    return undo
+def _read(attempt: Attempt, status: status_pb2.Status) -> Outcome:
+    return read_status(attempt.direction, status, attempt.step.rules(attempt.direction))

@@ -7,6 +7,7 @@ from typing import Any, Final
 from amends_coordinator.api.service import CoordinatorService
 from amends_coordinator.api.starting import Starter
 from amends_coordinator.calls.spans import Spans
+from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.runtime.admission import Admission
 from amends_coordinator.runtime.keeper import Keeper
@@ -16,7 +17,7 @@ from amends_coordinator.runtime.runtime import Runtime
 from amends_coordinator.store.interface import Filter
 from amends_coordinator.store.memory import MemoryStore
 from amends_coordinator.testing._network import LocalCaller
-from amends_coordinator.testing._time import JumpingTimers
+from amends_coordinator.testing._time import JumpingTime, JumpingTimers
 
 MAX_LIVE_SAGAS: Final = 100_000
 """Sagas in memory: twice the daemon's default, so that a test of many is not refused."""
@@ -28,6 +29,22 @@ HALF: Final = 0.5
 """What chance says of every backoff: the mean of full jitter, so that a test runs the same way each time."""
 
 
+class _Admission(Admission):
+    """Holds the clock while a definition is looked at: threads do it, which take real time."""
+
+    def __init__(self, callers: Mapping[str, LocalCaller], timers: JumpingTimers, time: JumpingTime) -> None:
+        super().__init__(callers, timers)
+        self._time = time
+
+    async def admit(self, definition: Definition) -> Definition:
+        """See Admission.admit."""
+        self._time.call_begins()
+        try:
+            return await super().admit(definition)
+        finally:
+            self._time.call_ends()
+
+
 class Process:
     """The parts of a running coordinator, put together as the daemon does, on a store in memory."""
 
@@ -36,6 +53,7 @@ class Process:
         store: MemoryStore,
         callers: Mapping[str, LocalCaller],
         timers: JumpingTimers,
+        time: JumpingTime,
         failed: Callable[[BaseException], None],
     ) -> None:
         """Puts a coordinator together and has it recover what is in the store.
@@ -43,14 +61,14 @@ class Process:
         Args:
             store: what its predecessors left.
             callers: how participants are called.
-            timers: its clock.
+            timers: its timers.
+            time: the clock that they run by.
             failed: told of an error that must not be: of ours, not of a handler.
         """
         self._callers = callers
         self.timers = timers
         self.metrics = Metrics()
-        # Admission only asks for descriptions, which these callers give as any do.
-        admission = Admission(callers, timers)
+        admission = _Admission(callers, timers, time)
         self.runtime = Runtime(
             store, callers, timers, self.metrics, max_live_sagas=MAX_LIVE_SAGAS, chance=lambda: HALF
         )

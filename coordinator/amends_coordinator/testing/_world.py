@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
-from amends import Participant
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.store.memory import MemoryStore
+from amends_coordinator.testing._called import Called
 from amends_coordinator.testing._channel import LocalChannel
 from amends_coordinator.testing._errors import StuckError
 from amends_coordinator.testing._faults import Faults
@@ -22,7 +22,7 @@ STUCK_SHOWN: Final = 3
 class World:
     """Participants, the network to them, time, a store, and the coordinator that lives at the moment."""
 
-    def __init__(self, participants: Mapping[str, Participant], faults: Faults) -> None:
+    def __init__(self, participants: Mapping[str, Called], faults: Faults) -> None:
         """Begins in the running event loop; the participants must be open."""
         self._store = MemoryStore()
         self.time = JumpingTime(self._progress, self._no_end_in_sight)
@@ -33,9 +33,7 @@ class World:
         self._closing = False
 
     @classmethod
-    async def open(
-        cls, participants: Mapping[str, Participant], faults: Faults, stack: AsyncExitStack
-    ) -> "World":
+    async def open(cls, participants: Mapping[str, Called], faults: Faults, stack: AsyncExitStack) -> "World":
         """Opens the participants and begins; the stack ends everything, in reverse.
 
         Raises:
@@ -71,7 +69,7 @@ class World:
     def _begin(self) -> Process:
         timers = self.time.new_timers()
         callers = {name: LocalCaller(self._network, name, timers) for name in self._network.participants}
-        process = Process(self._store, callers, timers, self.channel.fail)
+        process = Process(self._store, callers, timers, self.time, self.channel.fail)
         self.channel.connect(process.service)
         return process
 

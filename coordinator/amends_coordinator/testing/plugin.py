@@ -18,8 +18,8 @@ with suppress(ImportError):
     async_fixture = pytest_asyncio.fixture
 
 if TYPE_CHECKING:
-    from amends import Participant
     from amends_coordinator.testing import BlockingLocalCoordinator, LocalCoordinator
+    from amends_coordinator.testing._called import Called
 
 MakeLocalCoordinator: TypeAlias = "Callable[..., Awaitable[LocalCoordinator]]"
 """The type of the fixture ``local_coordinator``."""
@@ -38,7 +38,7 @@ async def local_coordinator() -> AsyncIterator[MakeLocalCoordinator]:
 
     async with AsyncExitStack() as stack:
 
-        async def make(*participants: "Participant") -> "LocalCoordinator":
+        async def make(*participants: "Called") -> "LocalCoordinator":
             return await stack.enter_async_context(LocalCoordinator(*participants))
 
         yield make
@@ -54,7 +54,7 @@ def blocking_local_coordinator() -> Iterator[MakeBlockingLocalCoordinator]:
 
     with ExitStack() as stack:
 
-        def make(*participants: "Participant") -> "BlockingLocalCoordinator":
+        def make(*participants: "Called") -> "BlockingLocalCoordinator":
             return stack.enter_context(BlockingLocalCoordinator(*participants))
 
         yield make
