@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from google.protobuf import any_pb2
+from google.type import money_pb2
 
 from amends import Context, Participant, Rejected
 
@@ -30,6 +31,18 @@ def build(store: str) -> Participant:
     @approve.compensate
     def withdraw(_trip: any_pb2.Any, _approval: dict[str, Any] | None, ctx: Context) -> None:
         write(ctx, -1)
+
+    @budget.action
+    def count(_trip: any_pb2.Any, _ctx: Context) -> int:
+        return 3
+
+    @budget.action
+    def estimate(_trip: any_pb2.Any, _ctx: Context) -> money_pb2.Money:
+        return money_pb2.Money(currency_code="EUR", units=2**60)
+
+    @budget.action
+    def nothing(_trip: any_pb2.Any, _ctx: Context) -> None:
+        pass
 
     @budget.action
     def veto(_trip: any_pb2.Any, _ctx: Context) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import grpc
 import pytest
 import pytest_asyncio
 from google.protobuf import json_format, struct_pb2
@@ -148,6 +149,36 @@ async def test_the_call_tells_whose_it_is_in_its_metadata(stage: Stage) -> None:
         }
         for attempt in (1, 2)
     ]  # fmt: skip
+
+
+def looked_up(*actions: str) -> list[saga_pb2.Step]:
+    """Steps of the participant, at once, that have no effect."""
+    steps = [participant_step(action, action) for action in actions]
+    for step in steps:
+        step.effect_free = True
+        step.needs.SetInParent()
+    return steps
+
+
+async def test_results_of_a_participant_are_of_the_types_that_it_says(stage: Stage) -> None:
+    """Fields of a message are checked beforehand; a number of JSON is a number; nothing is nothing."""
+    last = confirm(
+        """ConfirmStayRequest{
+          charge_to: results.estimate.currency_code, cents: results.estimate.units,
+          keys: uint(results.count), note: has(input.note) ? results.nothing : "none",
+        }"""
+    )
+    actions = ("estimate", "count", "nothing")
+    last.needs.steps.extend(actions)
+    definition = saga_pb2.Definition(name="results", steps=[*looked_up(*actions), last])
+    saga = await stage.run(definition, as_json(), "results")
+    assert saga.state == State.COMPLETED
+    sent = stage.request("ConfirmStay", "ConfirmStayRequest", "results")
+    assert (sent.charge_to, sent.cents, sent.keys, sent.note) == ("EUR", 2**60, 3, "none")
+    last.try_method.request = "ConfirmStayRequest{cents: results.estimate.cents}"
+    definition = saga_pb2.Definition(name="results", steps=[*looked_up(*actions), last])
+    with pytest.raises(grpc.aio.AioRpcError, match=r"'cents' not found in struct 'google.type.Money'"):
+        await stage.register(definition)
 
 
 DETAILS = """

@@ -98,7 +98,7 @@ class Scope:
             for place in self._spelled.get(name, []):
                 needed = self._definition.steps[place].name
                 result = saga.runs[place].result
-                if result is not None:
+                if result is not None and result.type_url:  # an action that gives nothing gives an empty Any
                     what = f"the result of step {needed!r}"
                     found[f"results.{name}"] = self._read(what, result, self._results.get(needed, DYNAMIC))
         return found
