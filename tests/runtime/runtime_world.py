@@ -5,15 +5,17 @@ store ask for (P7), and whoever is told of a saga is told of nothing that is not
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls.attempt import Attempt
+from amends_coordinator.calls.reflection import NoReflectionError
 from amends_coordinator.core import facts as f
 from amends_coordinator.core import outcomes
 from amends_coordinator.core.checks import check
@@ -176,6 +178,8 @@ class FakeParticipant:
         self.waiting = 0
         self.description: pb.DescribeResponse | None = None  # None: it is down
         self.garbage = False  # whether its description cannot be read
+        self.files: FileDescriptorSet | Exception = NoReflectionError("it offers no server reflection")
+        self.reflected: list[set[str]] = []  # what it was asked about
         self.times: list[float] = []
         self.checks = True  # whether the store is the one that the calls are checked against
         self.arrived = asyncio.Event()  # set once a call is held
@@ -221,6 +225,12 @@ class FakeParticipant:
         if self.description is None:
             raise grpc.RpcError("nobody listens")
         return self.description
+
+    async def reflect(self, symbols: Iterable[str]) -> FileDescriptorSet:
+        self.reflected.append(set(symbols))
+        if isinstance(self.files, Exception):
+            raise self.files
+        return self.files
 
     def answer(self, outcome: outcomes.Outcome, step: str | None = None) -> None:
         """Answers the first call that is held, or the first of a step."""

@@ -74,10 +74,15 @@ class Binder:
             given = FileDescriptorSet.FromString(definition.descriptors)
             return wanted.files(await asyncio.to_thread(Types, given))
         names = sorted(name for name in definition.participants if wanted.symbols(name))
-        said = await asyncio.gather(*(self._reflect(definition, name, wanted) for name in names))
+        faults: list[Violation] = []
+        said = await asyncio.gather(*(self._reflect(definition, name, wanted, faults) for name in names))
+        if faults:
+            raise InvalidRequestError(first_faults(sorted(faults, key=lambda fault: fault.field)))
         return merged(wanted.files(Types(files), name) for name, files in zip(names, said, strict=True))
 
-    async def _reflect(self, definition: Definition, name: str, wanted: Wanted) -> FileDescriptorSet:
+    async def _reflect(
+        self, definition: Definition, name: str, wanted: Wanted, faults: list[Violation]
+    ) -> FileDescriptorSet:
         """Asks one participant. If nothing but the input's type is wanted of it, it need not answer."""
         symbols = wanted.symbols(name)
         needless = symbols <= {definition.input_type}
@@ -90,11 +95,11 @@ class Binder:
             if code not in DEFINITE and not needless:
                 raise _unavailable(name, f"does not say what it offers ({details})") from error
             why = f"names {name!r}, whose server reflection answers {details}; {_SEND_THEM}"
-        places = [place for place, step in enumerate(definition.steps) if step.participant == name]
-        called = [place for place in places if definition.steps[place].try_method is not None]
-        if not called:
-            return FileDescriptorSet()  # what is wanted of it and missing is found out below
-        raise InvalidRequestError([Violation(f"steps[{place}].participant", why) for place in called])
+        for place, step in enumerate(definition.steps):
+            # What is missing of one that only performs actions is told where it is used.
+            if step.participant == name and step.try_method is not None:
+                faults.append(Violation(f"steps[{place}].participant", why))
+        return FileDescriptorSet()
 
 
 def _with_descriptors(definition: Definition, files: FileDescriptorSet) -> Definition:
