@@ -18,6 +18,9 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_TOLD: Final = 20
 """Imports that are told to be missing: a set without any of its imports lacks hundreds."""
 
+_STANDARD: Final = "google/protobuf/"
+"""The folder of files that a coordinator has itself."""
+
 Source: TypeAlias = ModuleType | FileDescriptor | type[Message]
 """What knows the file that describes it: a generated module, a file's descriptor, a message class."""
 
@@ -114,7 +117,10 @@ def _faults(found: FileDescriptorSet) -> list[str]:
     if size > MAX_BYTES:
         return [f"takes {size} bytes, but may take {MAX_BYTES}"]
     missing = dict.fromkeys(
-        (name, file.name) for file in found.file for name in file.dependency if name not in names
+        (name, file.name)
+        for file in found.file
+        for name in file.dependency
+        if name not in names and not name.startswith(_STANDARD)
     )
     return [
         f"has no {shown(name)}, which {shown(importer)} imports; protoc adds it with --include_imports"
