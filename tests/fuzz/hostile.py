@@ -187,6 +187,8 @@ class Hostile:
 
     def _value(self, chosen: FieldDescriptor) -> Any:
         values: Sequence[Any] | None = _VALUES.get(chosen.type)
+        if chosen.enum_type is not None and chosen.enum_type.is_closed:  # it takes no others
+            values = list(chosen.enum_type.values_by_number)
         if values is None:
             return self._bytes()
         return self._random.choice(values)

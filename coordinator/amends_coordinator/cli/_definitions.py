@@ -31,7 +31,7 @@ def definitions(context: click.Context) -> None:
 @click.pass_obj
 def list_definitions(options: Options, as_json: bool) -> None:
     """Lists the newest version of every definition."""
-    from amends_coordinator.cli import _json, _views
+    from amends_coordinator.cli import _definition_views, _json
     from amends_coordinator.cli._coordinator import connected
 
     with connected(options) as stub:
@@ -40,7 +40,7 @@ def list_definitions(options: Options, as_json: bool) -> None:
         for definition in found:
             click.echo(_json.to_line(definition))
     elif found:
-        _views.show_definitions(found)
+        _definition_views.show_definitions(found)
     else:
         click.echo("no definitions; register one with: amends definitions register FILE.yaml")
 
@@ -68,7 +68,7 @@ def _all(stub: "CoordinatorStub") -> "list[saga_pb2.Definition]":
 def get_definition(options: Options, name: str, version: int | None, as_json: bool) -> None:
     """Shows a definition, step by step."""
     from amends.v1 import coordinator_pb2
-    from amends_coordinator.cli import _json, _views
+    from amends_coordinator.cli import _definition_views, _json
     from amends_coordinator.cli._coordinator import CALL_TIMEOUT, connected
 
     request = coordinator_pb2.GetDefinitionRequest(name=name, version=version or 0)
@@ -77,7 +77,7 @@ def get_definition(options: Options, name: str, version: int | None, as_json: bo
     if as_json:
         click.echo(_json.to_line(found))
     else:
-        _views.show_definition(found)
+        _definition_views.show_definition(found)
 
 
 @definitions.command("register")

@@ -34,14 +34,14 @@ def follow_live(stub: "CoordinatorStub", saga_id: str, options: Options, *, as_j
     from amends_coordinator.cli import _json, _views
     from amends_coordinator.cli._follow import follow, get_patiently, status_of
 
-    view = _views.TimelineView()
+    view, lines = _views.TimelineView(), _json.EventLines()
 
     def interrupted() -> None:
         click.echo("amends: the coordinator went away; waiting for it to come back", err=True)
 
     for event in follow(stub, saga_id, interrupted=interrupted):
         if as_json:
-            click.echo(_json.to_line(event))
+            click.echo(lines.line(event))
         else:
             view.show(event)
     status = status_of(get_patiently(stub, saga_id).state)
@@ -184,10 +184,10 @@ def history(options: Options, saga_id: str, as_json: bool) -> None:
     from amends_coordinator.cli import _follow, _json, _views
     from amends_coordinator.cli._coordinator import connected
 
-    view = _views.TimelineView()
+    view, lines = _views.TimelineView(), _json.EventLines()
     with connected(options) as stub:
         for event in _follow.history(stub, saga_id):
             if as_json:
-                click.echo(_json.to_line(event))
+                click.echo(lines.line(event))
             else:
                 view.show(event)

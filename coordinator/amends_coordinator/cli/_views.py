@@ -1,10 +1,9 @@
-"""What people see of sagas and definitions."""
+"""What people see of sagas."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from google.protobuf.duration_pb2 import Duration
 from rich.text import Text
 
 from amends.v1 import coordinator_pb2, event_pb2, saga_pb2
@@ -133,44 +132,8 @@ def show_summaries(sagas: list[coordinator_pb2.SagaSummary], *, now: datetime) -
     _screen.show(listed)
 
 
-def show_definitions(definitions: list[saga_pb2.Definition]) -> None:
-    """Prints a list of definitions."""
-    listed = _screen.table("definition", "version", "steps", "registered")
-    for definition in definitions:
-        steps = Text(clean(", ".join(step.name for step in definition.steps)))
-        registered = moment_in_words(definition.create_time)
-        listed.add_row(Text(clean(definition.name)), str(definition.version), steps, registered)
-    _screen.show(listed)
-
-
-def show_definition(definition: saga_pb2.Definition) -> None:
-    """Prints a definition, step by step."""
-    limit = (
-        f", sagas turn back after {_seconds(definition.timeout)}" if definition.HasField("timeout") else ""
-    )
-    _screen.say(f"{clean(definition.name)} version {definition.version}{limit}", "bold")
-    steps = _screen.table("step", "participant", "action", "needs", "kind", "timeout")
-    for place, step in enumerate(definition.steps):
-        before = [definition.steps[place - 1].name] if place else []
-        needs = step.needs.steps if step.HasField("needs") else before
-        kind = saga_pb2.Step.Kind.Name(step.kind or saga_pb2.Step.COMPENSATABLE)
-        steps.add_row(
-            Text(clean(step.name)),
-            Text(clean(step.participant)),
-            Text(clean(step.action)),
-            Text(clean(", ".join(needs)) or "-"),
-            kind + (", effect free" if step.effect_free else ""),
-            _seconds(step.timeout) if step.HasField("timeout") else "",
-        )
-    _screen.show(steps)
-
-
 def _labels(labels: Mapping[str, str]) -> str:
     return clean(", ".join(f"{key}={labels[key]}" for key in sorted(labels)))
-
-
-def _seconds(duration: Duration) -> str:
-    return span(duration.ToTimedelta().total_seconds())
 
 
 def _ago(passed: timedelta) -> str:

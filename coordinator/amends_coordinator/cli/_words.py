@@ -1,5 +1,6 @@
 """Small things in words: moments, spans, codes and reasons, safe to print on a terminal."""
 
+import textwrap
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,6 +15,14 @@ _CODE_NAMES: Final[dict[int, str]] = {code.value[0]: code.name for code in grpc.
 def clean(text: str) -> str:
     """Returns text from elsewhere as one line, without characters that could steer a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
+def clean_lines(text: str) -> list[str]:
+    """Returns text from elsewhere likewise, but in its lines, indented as they are, without empty ones."""
+    lines = textwrap.dedent(text.expandtabs(4)).splitlines()
+    return [
+        "".join(letter if letter.isprintable() else "?" for letter in line) for line in lines if line.strip()
+    ]
 
 
 def moment(stamp: Timestamp) -> datetime:
