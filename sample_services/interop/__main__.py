@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from sample_services.demo.performing import perform
-from sample_services.interop.checking import Outcome, Verdict, summary
+from sample_services.interop.checking import Verdict, summary
 from sample_services.interop.languages import LANGUAGES, Language
 from sample_services.interop.running import outcomes
 
@@ -30,17 +30,11 @@ def main() -> int:
 async def run(console: Console, folder: Path, languages: Sequence[Language]) -> int:
     """Checks languages with all files in a folder, tells each outcome, and returns the exit status."""
     told = []
-    async for outcome in _all(languages, folder):
+    async for outcome in outcomes(languages, folder):
         told.append(outcome)
         console.print(str(outcome), soft_wrap=True, markup=False)
     console.print(summary(told))
     return 1 if any(outcome.verdict is Verdict.FAILED for outcome in told) else 0
-
-
-async def _all(languages: Sequence[Language], folder: Path) -> AsyncIterator[Outcome]:
-    for language in languages:
-        async for outcome in outcomes(language, folder):
-            yield outcome
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Runs all checks of one language, and turns whatever becomes of them into outcomes."""
+"""Runs all checks of languages, and turns whatever becomes of them into outcomes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from asyncio import TaskGroup
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,25 +37,35 @@ CHECKS: Final[dict[str, Check]] = {
 """By what they check."""
 
 
-async def outcomes(language: Language, folder: Path, builds: Path = BUILDS) -> AsyncIterator[Outcome]:
-    """Checks a language, and gives the outcome of each check as it ends."""
+async def outcomes(
+    languages: Sequence[Language], folder: Path, builds: Path = BUILDS
+) -> AsyncIterator[Outcome]:
+    """Builds all languages at once, then checks one after another; gives each outcome as it comes."""
+    async with TaskGroup() as group:
+        builders = [(language, group.create_task(_built(language, builds))) for language in languages]
+    for language, builder in builders:
+        built = builder.result()
+        for number, (what, check) in enumerate(CHECKS.items()):
+            if isinstance(built, Path):
+                stage = folder / f"{language.name}-{number}"
+                stage.mkdir()
+                yield await _outcome(language, what, check(language, built, stage), stage)
+            else:
+                verdict, why = built
+                yield Outcome(language=language.name, what=what, verdict=verdict, why=why)
+
+
+async def _built(language: Language, builds: Path) -> Path | tuple[Verdict, str]:
+    """Returns where a language was built, or what all its checks come to instead."""
     if missing := language.missing():
-        why = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not on this machine"
-        for what in CHECKS:
-            yield Outcome(language=language.name, what=what, verdict=Verdict.SKIPPED, why=why)
-        return
+        return (
+            Verdict.SKIPPED,
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not on this machine",
+        )
     try:
-        built = await build(language, builds)
+        return await build(language, builds)
     except BuildError as error:
-        for what in CHECKS:
-            yield Outcome(
-                language=language.name, what=what, verdict=Verdict.FAILED, why=f"not built: {error}"
-            )
-        return
-    for number, (what, check) in enumerate(CHECKS.items()):
-        stage = folder / f"{language.name}-{number}"
-        stage.mkdir()
-        yield await _outcome(language, what, check(language, built, stage), stage)
+        return Verdict.FAILED, f"not built: {error}"
 
 
 async def _outcome(language: Language, what: str, check: Awaitable[str], stage: Path) -> Outcome:

@@ -35,14 +35,15 @@ def python(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 
 
-def speaking(*build: tuple[str, ...], sources: Path, **others: Any) -> Language:
+def speaking(
+    *build: tuple[str, ...], sources: Path, name: str = "tongue", tools: tuple[str, ...] = (), **others: Any
+) -> Language:
     """A language that is built by these commands, and whose programs keep the contract."""
-    (sources / "tongue").mkdir(parents=True, exist_ok=True)
-    (sources / "tongue" / "source").write_text("a program")
+    (sources / name).mkdir(parents=True, exist_ok=True)
+    (sources / name / "source").write_text("a program")
     programs: dict[str, Any] = {"participant": (*STAND_IN, "payments"), "client": (*STAND_IN, "client")}
-    return Language(
-        name="tongue", build=build, made=("made",), sources=sources, **{"tools": (), **programs, **others}
-    )
+    programs.update(others)
+    return Language(name=name, tools=tools, build=build, made=("made",), sources=sources, **programs)
 
 
 @pytest.fixture
@@ -57,10 +58,10 @@ def builds(tmp_path: Path) -> Path:
     return tmp_path / "builds"
 
 
-async def told(language: Language, folder: Path) -> list[Outcome]:
+async def told(*languages: Language, folder: Path) -> list[Outcome]:
     stages = folder / "stages"
     stages.mkdir()
-    return [outcome async for outcome in outcomes(language, stages, folder / "builds")]
+    return [outcome async for outcome in outcomes(languages, stages, folder / "builds")]
 
 
 # All of it
@@ -68,7 +69,7 @@ async def told(language: Language, folder: Path) -> list[Outcome]:
 
 @pytest.mark.processes
 async def test_programs_that_keep_the_contract_pass_every_check(tmp_path: Path, sources: Path) -> None:
-    found = await told(speaking(sources=sources), tmp_path)
+    found = await told(speaking(sources=sources), folder=tmp_path)
     assert [outcome.what for outcome in found] == list(CHECKS)
     assert [outcome.verdict for outcome in found] == [Verdict.PASSED] * 3, "\n".join(map(str, found))
     assert found[0].why == "57 rows, over unary RPCs and Exchange"
@@ -80,7 +81,7 @@ async def test_programs_that_do_not_run_fail_every_check_and_their_logs_are_told
     tmp_path: Path, sources: Path
 ) -> None:
     language = speaking(sources=sources, participant=python("raise SystemExit('no such port')"))
-    for outcome in await told(language, tmp_path):
+    for outcome in await told(language, folder=tmp_path):
         assert outcome.verdict is Verdict.FAILED
         assert outcome.why.startswith("payments ended with status 1\n")
         assert "payments | no such port\n" in outcome.why
@@ -105,17 +106,32 @@ async def test_payments_whose_ledger_tells_otherwise_are_found_out(tmp_path: Pat
 
 
 async def test_a_language_without_its_toolchain_is_skipped(tmp_path: Path, sources: Path) -> None:
-    found = await told(speaking(sources=sources, tools=("amends-no-such-tool",)), tmp_path)
+    found = await told(speaking(sources=sources, tools=("amends-no-such-tool",)), folder=tmp_path)
     assert [outcome.verdict for outcome in found] == [Verdict.SKIPPED] * 3
     assert {outcome.why for outcome in found} == {"amends-no-such-tool is not on this machine"}
 
 
 async def test_a_language_that_cannot_be_built_fails_every_check(tmp_path: Path, sources: Path) -> None:
     language = speaking(python("raise SystemExit('no such library')"), sources=sources)
-    found = await told(language, tmp_path)
+    found = await told(language, folder=tmp_path)
     assert [outcome.verdict for outcome in found] == [Verdict.FAILED] * 3
     assert "ended with status 1\n" in found[0].why
     assert found[0].why.endswith("tongue | no such library\n")
+
+
+async def test_languages_are_built_at_once(tmp_path: Path, sources: Path) -> None:
+    meeting = tmp_path / "meeting"
+    os.mkfifo(meeting)  # opening it waits until the other build does so, too
+    first = python(f"open('{meeting}', 'w').write('hello'); raise SystemExit('said hello')")
+    second = python(f"raise SystemExit('heard ' + open('{meeting}').read())")
+    languages = [
+        speaking(first, name="first", sources=sources),
+        speaking(second, name="second", sources=sources),
+    ]
+    found = await told(*languages, folder=tmp_path)
+    assert [outcome.language for outcome in found] == ["first"] * 3 + ["second"] * 3
+    assert found[0].why.endswith("first | said hello\n")
+    assert found[3].why.endswith("second | heard hello\n")
 
 
 # What is printed
@@ -147,7 +163,7 @@ async def test_what_is_skipped_is_no_failure(tmp_path: Path, sources: Path) -> N
 async def test_what_fails_shows_in_the_exit_status(
     tmp_path: Path, sources: Path, builds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interop, "outcomes", lambda language, folder: outcomes(language, folder, builds))
+    monkeypatch.setattr(interop, "outcomes", lambda languages, folder: outcomes(languages, folder, builds))
     output = io.StringIO()
     broken = speaking(python("raise SystemExit(1)"), sources=sources)
     assert await interop.run(Console(file=output), tmp_path, [broken]) == 1
