@@ -113,7 +113,9 @@ class CoordinatorServicer:
         other content it fails with ALREADY_EXISTS and nothing changes. Fails with INVALID_ARGUMENT for a
         malformed request or definition and for a participant that the coordinator does not know,
         NOT_FOUND for a definition that is not registered, RESOURCE_EXHAUSTED with a RetryInfo when the
-        coordinator is full. A participant that is down is no error: the saga waits and retries.
+        coordinator is full. A participant that is down is no error: the saga waits and retries. It is one,
+        UNAVAILABLE, only where a definition that comes with the request calls its methods and brings no
+        descriptors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,7 +194,9 @@ class CoordinatorServicer:
         """Stores a definition under its name and returns it with its version.
 
         Idempotent: content equal to the newest version returns that version; other content becomes the
-        next one and affects only new sagas. Fails with INVALID_ARGUMENT for a malformed definition.
+        next one and affects only new sagas. Fails with INVALID_ARGUMENT for a malformed definition, and for
+        methods and expressions that do not fit the descriptors; with UNAVAILABLE where a participant would
+        have to give those and does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,9 @@ class CoordinatorStub:
     other content it fails with ALREADY_EXISTS and nothing changes. Fails with INVALID_ARGUMENT for a
     malformed request or definition and for a participant that the coordinator does not know,
     NOT_FOUND for a definition that is not registered, RESOURCE_EXHAUSTED with a RetryInfo when the
-    coordinator is full. A participant that is down is no error: the saga waits and retries.
+    coordinator is full. A participant that is down is no error: the saga waits and retries. It is one,
+    UNAVAILABLE, only where a definition that comes with the request calls its methods and brings no
+    descriptors.
     """
     StartSagas: _grpc.StreamStreamMultiCallable[_coordinator_pb2.StartSagasRequest, _coordinator_pb2.StartSagasResponse]
     """Accepts sagas at a high rate: many requests per message, answered in any order.
@@ -92,7 +94,9 @@ class CoordinatorStub:
     """Stores a definition under its name and returns it with its version.
 
     Idempotent: content equal to the newest version returns that version; other content becomes the
-    next one and affects only new sagas. Fails with INVALID_ARGUMENT for a malformed definition.
+    next one and affects only new sagas. Fails with INVALID_ARGUMENT for a malformed definition, and for
+    methods and expressions that do not fit the descriptors; with UNAVAILABLE where a participant would
+    have to give those and does not answer.
     """
     GetDefinition: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.GetDefinitionRequest, _saga_pb2.Definition]
     """Returns a definition. Fails with NOT_FOUND if the name or the version does not exist."""
@@ -116,7 +120,9 @@ class CoordinatorAsyncStub(CoordinatorStub):
     other content it fails with ALREADY_EXISTS and nothing changes. Fails with INVALID_ARGUMENT for a
     malformed request or definition and for a participant that the coordinator does not know,
     NOT_FOUND for a definition that is not registered, RESOURCE_EXHAUSTED with a RetryInfo when the
-    coordinator is full. A participant that is down is no error: the saga waits and retries.
+    coordinator is full. A participant that is down is no error: the saga waits and retries. It is one,
+    UNAVAILABLE, only where a definition that comes with the request calls its methods and brings no
+    descriptors.
     """
     StartSagas: _aio.StreamStreamMultiCallable[_coordinator_pb2.StartSagasRequest, _coordinator_pb2.StartSagasResponse]  # type: ignore[assignment]
     """Accepts sagas at a high rate: many requests per message, answered in any order.
@@ -161,7 +167,9 @@ class CoordinatorAsyncStub(CoordinatorStub):
     """Stores a definition under its name and returns it with its version.
 
     Idempotent: content equal to the newest version returns that version; other content becomes the
-    next one and affects only new sagas. Fails with INVALID_ARGUMENT for a malformed definition.
+    next one and affects only new sagas. Fails with INVALID_ARGUMENT for a malformed definition, and for
+    methods and expressions that do not fit the descriptors; with UNAVAILABLE where a participant would
+    have to give those and does not answer.
     """
     GetDefinition: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.GetDefinitionRequest, _saga_pb2.Definition]  # type: ignore[assignment]
     """Returns a definition. Fails with NOT_FOUND if the name or the version does not exist."""
@@ -188,7 +196,9 @@ class CoordinatorServicer(metaclass=_abc_1.ABCMeta):
         other content it fails with ALREADY_EXISTS and nothing changes. Fails with INVALID_ARGUMENT for a
         malformed request or definition and for a participant that the coordinator does not know,
         NOT_FOUND for a definition that is not registered, RESOURCE_EXHAUSTED with a RetryInfo when the
-        coordinator is full. A participant that is down is no error: the saga waits and retries.
+        coordinator is full. A participant that is down is no error: the saga waits and retries. It is one,
+        UNAVAILABLE, only where a definition that comes with the request calls its methods and brings no
+        descriptors.
         """
 
     @_abc_1.abstractmethod
@@ -281,7 +291,9 @@ class CoordinatorServicer(metaclass=_abc_1.ABCMeta):
         """Stores a definition under its name and returns it with its version.
 
         Idempotent: content equal to the newest version returns that version; other content becomes the
-        next one and affects only new sagas. Fails with INVALID_ARGUMENT for a malformed definition.
+        next one and affects only new sagas. Fails with INVALID_ARGUMENT for a malformed definition, and for
+        methods and expressions that do not fit the descriptors; with UNAVAILABLE where a participant would
+        have to give those and does not answer.
         """
 
     @_abc_1.abstractmethod
