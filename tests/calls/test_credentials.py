@@ -36,7 +36,7 @@ class Door(grpc.aio.ServerInterceptor):
         self.seen.append((method, shown))
         if shown == f"Bearer {self.token}":
             return await continuation(handler_call_details)
-        if method == "Exchange":
+        if method in ("Exchange", "ServerReflectionInfo"):
             return grpc.stream_stream_rpc_method_handler(_refuse_stream)
         return grpc.unary_unary_rpc_method_handler(_refuse)
 
