@@ -8,9 +8,19 @@ from datetime import datetime
 import pytest
 
 import amends
-from amends import Client, Definition, EventKind, Resolution, SagaState, StepState
-from amends._payload import pack
-from amends.v1 import event_pb2, saga_pb2
+from amends import (
+    Client,
+    Definition,
+    EventKind,
+    MethodCall,
+    OutcomeRule,
+    Resolution,
+    SagaState,
+    Step,
+    StepState,
+)
+from amends._payload import pack, unpack
+from amends.v1 import event_pb2, participant_pb2, saga_pb2
 from tests.sdk.client.fake_coordinator import FakeCoordinator
 
 
@@ -80,6 +90,29 @@ async def test_definitions_can_be_registered_read_and_listed(client: Client, ord
         ("booking", 1),
         ("order", 2),
     ]
+
+
+async def test_what_steps_call_comes_back_with_a_saga(client: Client) -> None:
+    """Methods, rules, descriptors and the type of the input; of a step's own input only the payload."""
+    parcel = Definition(
+        "parcel",
+        [
+            Step(
+                "book",
+                "carrier",
+                try_method=MethodCall("acme.v1.Carrier/Book", "BookRequest{}"),
+                compensate_method="acme.v1.Carrier/Cancel",
+                compensate_outcomes=[OutcomeRule("NOT_FOUND", "succeeded")],
+                input_from=lambda order: {"address": order["home"]},
+            )
+        ],
+        input_type="google.protobuf.Struct",
+        descriptors=[participant_pb2],
+    )
+    started = await client.start(parcel, {"home": "Delft"})
+    assert (await client.get(started.id)).definition == parcel
+    assert unpack(started.proto.step_inputs["book"], dict) == {"address": "Delft"}
+    assert await client.register(parcel) == await client.definition("parcel") == parcel
 
 
 async def test_unregistered_name_is_not_found(client: Client) -> None:

@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_type
 
+from google.protobuf import wrappers_pb2
+from google.protobuf.wrappers_pb2 import Int64Value, StringValue
+from grpc import StatusCode
+
 from amends import (
     BlockingClient,
     Client,
     Definition,
     Event,
     Kind,
+    MethodCall,
+    Outcome,
+    OutcomeRule,
     Resolution,
     Retry,
     Saga,
@@ -36,6 +43,16 @@ def definitions() -> None:
     Step("a", "p", "x", kind=Kind.PIVOT, timeout=1, retry=Retry(max_attempts=3), needs=())
     Step("a", "p", "x", timeout="1s")  # type: ignore[arg-type]
     Step("a", "p", "x", ["b"])  # type: ignore[call-arg]
+    Step("a", "p", try_method="s.v1.S/M", compensate_method=MethodCall("s.v1.S/N", "N{}"))
+    Step("a", "p", "x", try_outcomes=[OutcomeRule("ABORTED", "unknown")], compensate_outcomes=())
+    Step("a", "p", try_method=7)  # type: ignore[arg-type]
+    Step("a", "p", "x", try_outcomes=["ABORTED"])  # type: ignore[list-item]
+    OutcomeRule(StatusCode.OK, Outcome.REJECTED, "true", reason="NO")
+    OutcomeRule(10, "unknown")  # type: ignore[arg-type]
+    assert_type(Definition("d", [], input_type=StringValue), Definition[StringValue])
+    Definition[StringValue]("d", [], input_type="s.v1.T", descriptors=[wrappers_pb2, StringValue])
+    Definition[StringValue]("d", [], input_type=Int64Value)  # type: ignore[arg-type]
+    Definition("d", [], descriptors="file.binpb")  # type: ignore[arg-type]
     Definition("d", ["a"])  # type: ignore[list-item]
     Definition("d", []).name = "e"  # type: ignore[misc]
 
