@@ -1,7 +1,9 @@
 """Bodies: what is written can be read again, in the one encoding, and nothing that comes in is a surprise."""
 
+import json
+
 import pytest
-from google.protobuf import any_pb2, struct_pb2
+from google.protobuf import any_pb2, descriptor_pb2, struct_pb2
 from google.rpc import status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from amends.v1 import coordinator_pb2, saga_pb2
 from amends_coordinator.http_api import bodies
 from amends_coordinator.runtime.errors import InvalidRequestError
+from tests.bindings import acme
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -77,3 +80,21 @@ def test_any_body_is_read_or_refused(body: bytes) -> None:
         bodies.read(body, coordinator_pb2.StartSagaRequest)
     except InvalidRequestError:
         pass
+
+
+def test_a_payload_that_the_sagas_definition_describes_is_written_by_the_mapping() -> None:
+    booked = acme.payload(acme.message("acme.v1.Booking", id="b-1", price={"cents": 250}))
+    saga = saga_pb2.Saga(id="a", definition=saga_pb2.Definition(descriptors=acme.files()))
+    saga.steps.add(step="ship").result.CopyFrom(any_pb2.Any(type_url=booked.type_url, value=booked.value))
+    result = json.loads(bodies.write(saga))["steps"][0]["result"]
+    assert result == {"@type": booked.type_url, "id": "b-1", "price": {"cents": "250"}}
+
+
+def test_descriptors_that_are_damaged_describe_nothing() -> None:
+    broken = descriptor_pb2.FileDescriptorSet(file=[acme.carrier_file()])
+    saga = saga_pb2.Saga(id="a", definition=saga_pb2.Definition(descriptors=broken))
+    saga.input.type_url = "type.googleapis.com/acme.v1.Order"
+    assert json.loads(bodies.write(saga))["input"] == {
+        "@type": "type.googleapis.com/acme.v1.Order",
+        "base64": "",
+    }

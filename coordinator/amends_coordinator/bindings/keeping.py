@@ -97,8 +97,10 @@ class _Keep:
     def cut(self, file: FileDescriptor) -> FileDescriptorProto:
         cut, tops = FileDescriptorProto(), self._tops.get(file.name, set())
         file.CopyToProto(cut)
-        for field in ("source_code_info", "extension", "public_dependency", "weak_dependency"):
+        for field in ("source_code_info", "extension", "public_dependency", "weak_dependency", "options"):
             cut.ClearField(field)
+        if file.GetOptions().HasField("features"):  # of an edition: they say how fields are read
+            cut.options.features.CopyFrom(file.GetOptions().features)
         _keep_only(cut.message_type, tops)
         _keep_only(cut.enum_type, tops)
         for service in cut.service:

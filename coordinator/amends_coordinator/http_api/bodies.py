@@ -1,19 +1,22 @@
 """Messages as the bodies of requests and answers: protobuf's own JSON mapping, with two additions.
 
-Payloads are Any. The mapping writes only those whose type it knows, and the coordinator carries what others
-know; such a payload is shown by its type and bytes, as `{"@type": ..., "base64": ...}`. And those that it
-reads are encoded in the one order that the SDK uses too: the same input must be the same bytes each time, or
+Payloads are Any. The mapping writes only those whose type it knows: in a saga, also those that its definition
+describes. The coordinator carries what others know; such a payload is shown by its type and bytes, as
+`{"@type": ..., "base64": ...}`. And those that it reads are encoded in the one order that the SDK uses too: the same input must be the same bytes each time, or
 the repetition of a start would seem to be another one (P10).
 """
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from google.protobuf import any_pb2, json_format, message_factory, struct_pb2
+from google.protobuf import any_pb2, descriptor_pool, json_format, message_factory, struct_pb2
 from google.protobuf.message import DecodeError, Message
 
+from amends.v1 import saga_pb2
+from amends_coordinator.bindings.types import UnusableDescriptorsError, types_of
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.runtime.errors import InvalidRequestError
 
@@ -52,9 +55,10 @@ def write(message: Message) -> bytes:
     """Writes a message, on one line."""
     bare = type(message)()
     bare.CopyFrom(message)
+    pools = _pools(bare)
     shown = []
     for path, payload in _payloads(bare):
-        shown.append((path, _shown(payload)))
+        shown.append((path, _shown(payload, pools)))
         payload.Clear()
     content = json_format.MessageToDict(bare)
     for path, value in shown:
@@ -82,12 +86,20 @@ def _settle(message: Message) -> None:
         payload.value = content.SerializeToString(deterministic=True)
 
 
-def _shown(payload: any_pb2.Any) -> dict[str, Any]:
+def _pools(message: Message) -> list[descriptor_pool.DescriptorPool]:
+    """Where the types of payloads are looked for."""
+    if isinstance(message, saga_pb2.Saga) and message.definition.HasField("descriptors"):
+        with suppress(UnusableDescriptorsError):
+            return [_KNOWN, types_of(message.definition.descriptors.SerializeToString()).pool]
+    return [_KNOWN]
+
+
+def _shown(payload: any_pb2.Any, pools: Iterable[descriptor_pool.DescriptorPool]) -> dict[str, Any]:
     """A payload by the mapping; where that does not know it, or finds something else, by its bytes."""
-    try:
-        return json_format.MessageToDict(payload, descriptor_pool=_KNOWN)
-    except (TypeError, ValueError, DecodeError, json_format.Error):
-        return {"@type": payload.type_url, "base64": base64.b64encode(payload.value).decode("ascii")}
+    for pool in pools:
+        with suppress(TypeError, ValueError, DecodeError, json_format.Error):
+            return json_format.MessageToDict(payload, descriptor_pool=pool)
+    return {"@type": payload.type_url, "base64": base64.b64encode(payload.value).decode("ascii")}
 
 
 def _payloads(message: Message, path: Path = ()) -> Iterator[tuple[Path, any_pb2.Any]]:
