@@ -23,6 +23,7 @@ def channel_credentials(participant: ParticipantSettings) -> grpc.ChannelCredent
     """
     if participant.ca is None:
         return None
+    _check_files(participant)
     authorities = system_authorities() if participant.ca == SYSTEM else read_pem(participant.ca)
     credentials = grpc.ssl_channel_credentials(
         authorities, private_key=read_pem(participant.key), certificate_chain=read_pem(participant.cert)
@@ -37,7 +38,7 @@ class Bearer(grpc.AuthMetadataPlugin):
     """Gives every call to a participant the token of a file.
 
     The file is read for each call, so a token that is replaced while the daemon runs is followed at once, and
-    no sign of a change can be missed. That is cheap beside the thread which gRPC makes for each call to do it.
+    no sign of a change can be missed. That is cheap beside the thread that gRPC makes for each call to do so.
     """
 
     def __init__(self, participant: str, path: Path) -> None:
@@ -60,6 +61,24 @@ class Bearer(grpc.AuthMetadataPlugin):
 
     def _complaint(self, error: ValueError) -> str:
         return f"the token of participant {self._participant}: {self._path} {error}"
+
+
+def _check_files(participant: ParticipantSettings) -> None:
+    """Finds out now what gRPC would say with every call, and not in these words. Raises StartError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # how strong they are is for those who look at them
+    what = ""
+    try:
+        if participant.ca not in (None, SYSTEM):
+            what = f"ca {participant.ca} holds no certificates in PEM"
+            context.load_verify_locations(participant.ca)
+        if participant.cert is not None:
+            what = f"cert {participant.cert} and key {participant.key} are no pair of PEM files"
+            context.load_cert_chain(participant.cert, participant.key, password="")
+    except ssl.SSLError as error:
+        raise StartError(f"participant {participant.name}: {what} ({error.reason})") from error
+    except OSError:
+        return  # reading them says which it is
 
 
 @cache

@@ -254,5 +254,38 @@ def test_a_certificate_that_cannot_be_read_stops_the_start(tmp_path: Path) -> No
         channel_credentials(settings(None, ca=tmp_path / "gone.pem"))
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"ca": "client.key"}, "ca .*client.key holds no certificates in PEM"),
+        ({"cert": "client.key", "key": "client.key"}, "cert .* and key .* are no pair of PEM files"),
+        ({"cert": "client.pem", "key": "client.pem"}, "cert .* and key .* are no pair of PEM files"),
+        ({"cert": "client.pem", "key": "server.key"}, "cert .* and key .*KEY_VALUES_MISMATCH"),
+        (
+            {"cert": "client.pem", "key": "locked.key"},
+            "cert .* and key .*locked.key are no pair of PEM files",
+        ),
+    ],
+)
+def test_files_that_are_mixed_up_stop_the_start(files: dict[str, str], said: str) -> None:
+    """Rather than every call, in words of a library. Nobody is asked for a passphrase."""
+    paths = {key: CERTIFICATES / name for key, name in files.items()}
+    with pytest.raises(StartError, match=f"participant payments: {said}"):
+        channel_credentials(settings(None, **paths))
+
+
+async def test_a_certificate_is_shown_to_who_asks_for_one(door: Door, token: Path) -> None:
+    """With a token beside it."""
+    pair = (CERTIFICATES / "server.key").read_bytes(), (CERTIFICATES / "server.pem").read_bytes()
+    clients = (CERTIFICATES / "client.pem").read_bytes()
+    credentials = grpc.ssl_server_credentials([pair], clients, require_client_auth=True)
+    server = FakeParticipant(exchange=True, credentials=credentials, door=door)
+    await server.start()
+    files = {"cert": CERTIFICATES / "client.pem", "key": CERTIFICATES / "client.key"}
+    async with calling(server, token, **files) as rig:
+        assert await rig.call() == Succeeded(None)
+    await server.stop()
+
+
 def test_without_authorities_a_channel_is_in_plain_text() -> None:
     assert channel_credentials(ParticipantSettings(name="payments", address="127.0.0.1:1")) is None
