@@ -67,6 +67,34 @@ def _definition() -> saga_pb2.Definition:
     return definition
 
 
+def definition_of_methods() -> saga_pb2.Definition:
+    """Its steps call the participant's own methods as if it knew nothing of Amends."""
+    look, do = (
+        saga_pb2.Step(name=name, participant="ledger", needs=saga_pb2.Step.Needs()) for name in ("look", "do")
+    )
+    look.effect_free = True
+    look.try_method.method = "amends.v1.Participant/Describe"
+    look.try_method.request = "DescribeRequest{}"
+    look.try_outcomes.add(code="UNAVAILABLE", outcome="REJECTED")
+    do.needs.steps.append("look")
+    do.try_method.method = "amends.v1.Participant/Try"
+    do.try_method.request = """
+        TryRequest{
+          saga_id: saga.id + "-plain", step: step.name, attempt: 1, action: results.look.actions[0].name,
+          definition: string(input.order), input: input,
+        }"""
+    do.try_outcomes.add(code="OK", condition="!has(response.succeeded)", outcome="REJECTED", reason="NO")
+    do.compensate_method.method = "amends.v1.Participant/Compensate"
+    do.compensate_method.request = (
+        "CompensateRequest{saga_id: request.saga_id, step: request.step, attempt: 1, action: request.action}"
+    )
+    do.compensate_outcomes.add(code="NOT_FOUND", outcome="SUCCEEDED")
+    definition = saga_pb2.Definition(name="of-methods", steps=[look, do], input_type="google.protobuf.Struct")
+    for module in (status_pb2, pb):
+        module.DESCRIPTOR.CopyToProto(definition.descriptors.file.add())
+    return definition
+
+
 def _start(saga_id: str) -> coordinator_pb2.StartSagaRequest:
     request = coordinator_pb2.StartSagaRequest(
         saga_id=saga_id,
@@ -84,7 +112,11 @@ KNOWN = "known"
 """A saga that is there: whoever asks uses its id."""
 
 TO_DAEMON: dict[str, list[Message]] = {
-    "StartSaga": [_start(""), _start(KNOWN)],
+    "StartSaga": [
+        _start(""),
+        _start(KNOWN),
+        coordinator_pb2.StartSagaRequest(definition=definition_of_methods(), input=PAYLOAD),
+    ],
     "StartSagas": [
         coordinator_pb2.StartSagasRequest(
             starts=[coordinator_pb2.StartSagasRequest.Start(number=1, request=_start(""))]
@@ -109,7 +141,10 @@ TO_DAEMON: dict[str, list[Message]] = {
             result=PAYLOAD,
         )
     ],
-    "RegisterDefinition": [coordinator_pb2.RegisterDefinitionRequest(definition=_definition())],
+    "RegisterDefinition": [
+        coordinator_pb2.RegisterDefinitionRequest(definition=definition)
+        for definition in (_definition(), definition_of_methods())
+    ],
     "GetDefinition": [coordinator_pb2.GetDefinitionRequest(name="fuzzed", version=1)],
     "ListDefinitions": [coordinator_pb2.ListDefinitionsRequest(page_size=3, page_token="a")],
 }

@@ -12,10 +12,11 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from amends import Definition
 from amends.v1 import coordinator_pb2, participant_pb2, participant_pb2_grpc
 from tests.fuzz.effort import SEED, times
 from tests.fuzz.hostile import Hostile
-from tests.fuzz.messages import KNOWN, PAYLOAD, TO_DAEMON, TO_PARTICIPANT
+from tests.fuzz.messages import KNOWN, PAYLOAD, TO_DAEMON, TO_PARTICIPANT, definition_of_methods
 from tests.fuzz.wire import Wire, memory_of
 from tests.integration.conftest import Stage, three_steps
 
@@ -50,6 +51,13 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         assert max(grown) < GROWTH_MAX, grown
     finally:
         await stage.close()
+
+
+async def test_methods_are_called_before_they_are_disturbed(stage: Stage) -> None:
+    """What is made hostile of their definition begins with a good one."""
+    async with stage.client() as client:
+        saga = await client.run(Definition.from_proto(definition_of_methods()), {"order": 7}, timeout=20.0)
+        assert saga.completed, saga.turn_back
 
 
 @pytest.mark.parametrize("method", [each.name for each in DAEMON.methods])
