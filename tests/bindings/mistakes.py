@@ -130,6 +130,11 @@ EXPRESSIONS = {
         "steps[0].compensate_outcomes[0].condition",
         "column 9: .*'hold_id'",
     ),
+    "too deep": Mistake(
+        held_by(f"HoldRoomRequest{{house: {' + '.join(['input.house'] * 40)}}}"),
+        REQUEST,
+        "^Exceeded max recursion depth of 32 when parsing.",
+    ),
     "too long": Mistake(held_by(f"HoldRoomRequest{{house: '{'x' * (16 << 10)}'}}"), REQUEST, "16384"),
 }
 

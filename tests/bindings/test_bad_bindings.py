@@ -164,6 +164,14 @@ async def test_no_input_is_an_input_without_fields_or_refused(stage: Stage) -> N
     assert violation.field == "input"
 
 
+async def test_an_input_that_no_expression_could_read_is_not_started(stage: Stage) -> None:
+    """The definition says nothing of it, and neither do the services."""
+    (violation,) = await refused(stage.start(only(hold_room(), ""), wanted(stage.releases.first), "never"))
+    assert violation.field == "input"
+    assert "grand.hotel.v1.Trip" in violation.description
+    assert "input_type" in violation.description
+
+
 async def test_an_input_of_a_step_that_makes_its_own_request_is_not_started(stage: Stage) -> None:
     """Nobody would use it."""
     request = coordinator_pb2.StartSagaRequest(saga_id="never", definition=trip())

@@ -27,7 +27,7 @@ BOOL = "bool"
 MAX_WORDS = 512
 """Characters told of what is wrong with an expression; the parser repeats the whole grammar."""
 
-_FAULT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_FAULT = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")  # below zero: of the expression as a whole
 _VALUELESS = re.compile(r'No value with name "(.*?)" found in Activation')
 _STATUS = re.compile(r"^[A-Z_]+: |(?: \[[A-Z_]+\])$")
 
@@ -124,7 +124,7 @@ def _fault(message: str) -> str:
     if found is None:
         return _plain(message)
     line, column, why = found.groups()
-    return f"line {line}, column {column}: {_plain(why)}"
+    return f"line {line}, column {column}: {_plain(why)}" if int(line) > 0 else _plain(why)
 
 
 def _plain(message: str) -> str:

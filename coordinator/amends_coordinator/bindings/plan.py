@@ -1,7 +1,7 @@
 """How the steps of a definition call methods: with which requests, and what their responses are."""
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
@@ -9,8 +9,9 @@ from google.protobuf.message import Message
 
 from amends_coordinator.bindings.binding import Bound, WrongStepError, bind
 from amends_coordinator.bindings.expressions import FailedExpressionError
-from amends_coordinator.bindings.scope import Scope
+from amends_coordinator.bindings.scope import Scope, words_in
 from amends_coordinator.bindings.types import Types, WrongPayloadError, message_of, types_of
+from amends_coordinator.bindings.wanted import texts_of
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import Definition, OutcomeRule
 from amends_coordinator.core.saga import Saga
@@ -61,7 +62,7 @@ class Plan:
         kind = self._definition.input_type
         if kind and given is None:
             yield Violation("input", f"is missing, but must be a {kind}")
-        elif kind and given is not None:
+        elif given is not None and (kind or self._uses_input):
             yield from self._payload_faults("input", given, kind)
         for place, step in enumerate(self._definition.steps):
             if step.try_method is None:
@@ -82,11 +83,16 @@ class Plan:
             else:
                 yield from self._payload_faults(field, payload, takes.full_name)
 
+    @cached_property
+    def _uses_input(self) -> bool:
+        """Whether any expression speaks of the input."""
+        return "input" in words_in(text for step in self._definition.steps for text in texts_of(step))
+
     def _payload_faults(self, field: str, payload: Payload, kind: str) -> Iterator[Violation]:
         try:
             self._types.read(payload, kind)
         except WrongPayloadError as error:
-            yield Violation(field, str(error))
+            yield Violation(field, str(error) if kind else f"{error}; name its type as the input_type")
 
     def request(self, saga: Saga, place: int, direction: Direction) -> Message:
         """Makes the request of a call.

@@ -27,6 +27,11 @@ def results_in(expressions: Iterable[str]) -> set[str]:
     return {name for text in expressions for name in _RESULT.findall(text)}
 
 
+def words_in(expressions: Iterable[str]) -> set[str]:
+    """All names in expressions, each part by itself."""
+    return {word for text in expressions for word in _WORD.findall(text)}
+
+
 def names_in(expressions: Iterable[str]) -> set[str]:
     """All names in expressions, dots included, that could be those of messages."""
     return {name for text in expressions for name in _NAMES.findall(text)}
@@ -85,7 +90,7 @@ class Scope:
         Raises:
             WrongPayloadError: an input or a result is not what it should be.
         """
-        step, words = self._definition.steps[self._place], set(_WORD.findall(text))
+        step, words = self._definition.steps[self._place], words_in([text])
         found: dict[str, Any] = {
             "saga.id": saga.id,
             "saga.definition": self._definition.name,

@@ -78,7 +78,7 @@ class Wanted:
         packages = {
             prefix for method in methods for prefix in _prefixes(method.containing_service.file.package)
         }
-        for name in names_in(text for step in self._definition.steps for text in _texts(step)):
+        for name in names_in(text for step in self._definition.steps for text in texts_of(step)):
             names |= {prefix + name for prefix in packages}
         for name in sorted(names - {""}):
             message = types.message(name)
@@ -93,7 +93,7 @@ def _calls(step: Step) -> Iterator[tuple[str, MethodCall]]:
         yield "compensate_method", step.compensate_method
 
 
-def _texts(step: Step) -> Iterator[str]:
+def texts_of(step: Step) -> Iterator[str]:
     """All expressions of a step."""
     for _, call in _calls(step):
         yield call.request
@@ -110,7 +110,7 @@ def _prefixes(package: str) -> Iterator[str]:
 
 def _used(definition: Definition) -> Iterator[str]:
     for place, step in enumerate(definition.steps):
-        names = results_in(_texts(step))
+        names = results_in(texts_of(step))
         for earlier in definition.earlier[place] if names else ():
             needed = definition.steps[earlier].name
             if spelled(needed) in names:
