@@ -55,6 +55,8 @@ class Load:
     """The share of sagas that the last step turns down, 0 to 1."""
     usage: Callable[[], dict[str, float]]
     """Tells the processor time of each process so far."""
+    definition: Definition = THREE_STEPS
+    """What its sagas run."""
     on_window: Callable[[], None] = lambda: None
     """Told when the warm-up is over."""
     ended: Counter[SagaState] = field(default_factory=Counter)
@@ -69,7 +71,7 @@ class Load:
         samples: list[tuple[float, float]] = []  # when each saga ended, and the seconds it took
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(Client(self.address))
-            await client.register(THREE_STEPS)
+            await client.register(self.definition)
             starter = await stack.enter_async_context(client.starter(max_in_flight=self.concurrency))
             end = time.perf_counter() + warm_up + seconds
             async with told_once(), asyncio.TaskGroup() as callers:
@@ -87,7 +89,7 @@ class Load:
         while (begun := time.perf_counter()) < end:
             with _tracer.start_as_current_span("order"):
                 content = IS_COMPENSATED if self._reject_next() else COMPLETES
-                started = await starter.start(THREE_STEPS.name, content, wait=PATIENCE_S)
+                started = await starter.start(self.definition.name, content, wait=PATIENCE_S)
             now = time.perf_counter()
             samples.append((now, now - begun))
             if not started.state.ended:

@@ -66,11 +66,12 @@ async def start_participant(
     workspace: Workspace,
     name: str = PARTICIPANT,
     *options: str,
+    module: str = "benchmarks._participant",
     profile: bool = False,
     environment: dict[str, str] | None = None,
 ) -> Program:
     """Starts a participant as a process."""
-    command = ["benchmarks._participant", name, str(workspace.folder), *options]
+    command = [module, name, str(workspace.folder), *options]
     if profile:
         command = profiled(workspace.folder / name, command)
     return await workspace.start(name, *command, environment=environment)

@@ -20,9 +20,10 @@ from amends import SagaState
 from benchmarks import _profiler, _raw, _tracing
 from benchmarks._load import Load, Window, check_effects
 from benchmarks._participant import count_effects
+from benchmarks._plain import THREE_METHODS
 from benchmarks._report import rounded, show
 from benchmarks._usage import cpu_seconds
-from benchmarks._work import PARTICIPANT, start_daemon, start_participant
+from benchmarks._work import PARTICIPANT, THREE_STEPS, start_daemon, start_participant
 from benchmarks._workspace import BenchmarkError, Program, Workspace, run
 
 ROUNDS: Final = 3
@@ -41,7 +42,8 @@ class Options:
 
     seconds: float = 10.0
     concurrency: int = 128
-    unary: bool = False
+    mode: str = "exchange"
+    """How steps are called: by "exchange", by "unary" calls, or as "methods" of a service without Amends."""
     rejected: float = 0.0
     tracing: bool = False
     profile: str = ""
@@ -88,6 +90,7 @@ async def measure(options: Options) -> dict[str, object]:
             concurrency=options.concurrency,
             rejected=options.rejected,
             usage=cast.usage,
+            definition=THREE_METHODS if options.mode == "methods" else THREE_STEPS,
             on_window=lambda: _begin_profile(cast, options.profile, profile),
         )
         with cast.tracing():
@@ -125,7 +128,8 @@ async def _start(workspace: Workspace, options: Options) -> Cast:
     participant = await start_participant(
         workspace,
         PARTICIPANT,
-        *(["--unary"] if options.unary else []),
+        *(["--unary"] if options.mode == "unary" else []),
+        module="benchmarks._plain" if options.mode == "methods" else "benchmarks._participant",
         profile=options.profile == "participant",
         environment=environment,
     )
@@ -180,7 +184,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="of the measurement, after a warm-up")
     parser.add_argument("--concurrency", type=int, default=128, help="sagas under way at one time")
-    parser.add_argument("--mode", choices=("exchange", "unary"), default="exchange")
+    parser.add_argument("--mode", choices=("exchange", "unary", "methods"), default="exchange")
     parser.add_argument(
         "--rejected", type=float, default=0.0, metavar="SHARE", help="of sagas turned down at the last step"
     )
@@ -191,7 +195,7 @@ def main() -> None:
     options = Options(
         seconds=given.seconds,
         concurrency=given.concurrency,
-        unary=given.mode == "unary",
+        mode=given.mode,
         rejected=given.rejected,
         tracing=given.tracing,
         profile=given.profile,

@@ -1,6 +1,8 @@
 """Definitions whose steps call methods: where their types come from, and what is refused at the door."""
 
+import asyncio
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -12,7 +14,7 @@ from amends.v1 import participant_pb2, saga_pb2
 from amends_coordinator.core.outcomes import Succeeded
 from amends_coordinator.core.values import Payload
 from amends_coordinator.runtime import admission, binder
-from tests.api.service_world import Service, failure, offers, service
+from tests.api.service_world import Service, failure, offers, service, until
 from tests.bindings import acme
 
 BOOK = saga_pb2.MethodCall(method=acme.BOOK.method, request=acme.BOOK.request)
@@ -247,6 +249,39 @@ async def test_a_saga_keeps_the_descriptors_it_was_started_with_and_is_the_same_
         other = await begin(s, "b")
         assert first.definition.descriptors == again.definition.descriptors != other.definition.descriptors
         assert len(s.shop.reflected) == 3
+
+
+async def test_a_definition_is_bound_once_for_all_who_bring_it_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the first of them goes away meanwhile."""
+    async with service() as s:
+        s.shop.files = acme.files()
+        go = asyncio.Event()
+        answer = s.shop.reflect
+
+        async def held(symbols: Iterable[str]) -> descriptor_pb2.FileDescriptorSet:
+            found = await answer(symbols)
+            await go.wait()
+            return found
+
+        monkeypatch.setattr(s.shop, "reflect", held)
+        leaving = asyncio.ensure_future(register(s, shipping()))
+        await until(lambda: len(s.shop.reflected) == 1)
+        starts = [asyncio.ensure_future(begin(s, f"a{number}")) for number in range(20)]
+        await until(lambda: s.starter.admitting == 20)
+        leaving.cancel()
+        await until(lambda: len(s.shop.reflected) == 2)
+        go.set()
+        await asyncio.gather(*starts)
+        assert len(s.shop.reflected) == 2
+
+
+async def test_all_who_bring_a_wrong_definition_at_once_are_told() -> None:
+    async with service() as s:
+        s.shop.files = RpcError(grpc.StatusCode.UNAVAILABLE)
+        starts = [failure(begin(s, f"a{number}")) for number in range(5)]
+        assert {each.reason for each in await asyncio.gather(*starts)} == {"PARTICIPANT_UNAVAILABLE"}
 
 
 async def test_what_was_said_within_a_minute_is_good_enough() -> None:

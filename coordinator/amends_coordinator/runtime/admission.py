@@ -13,7 +13,7 @@ from amends_coordinator.calls.caller import Caller
 from amends_coordinator.core.checks import Violation, check, first_faults
 from amends_coordinator.core.definition import Definition, Kind
 from amends_coordinator.runtime.binder import Binder
-from amends_coordinator.runtime.errors import InvalidRequestError, UnavailableError
+from amends_coordinator.runtime.errors import InvalidRequestError, RequestError, UnavailableError
 from amends_coordinator.timers import Timers
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Admission:
         self._actions: dict[str, Actions] = {}
         self._silent_until: dict[str, float] = {}
         self._asking: dict[str, asyncio.Future[Actions | None]] = {}
+        self._binding: dict[Definition, asyncio.Future[Definition]] = {}
 
     def admitted(self, definition: Definition) -> Definition | None:
         """What sagas are started with if this definition was admitted already; None if it was not."""
@@ -102,7 +103,7 @@ class Admission:
         bound, until = definition, inf
         if definition.calls_methods or definition.input_type:
             try:
-                bound = await self._binder.bind(definition, _results(definition, offers))
+                bound = await self._bind(definition, _results(definition, offers))
             except UnavailableError:
                 remembered = self._admitted.get(definition)
                 if remembered is None:
@@ -117,6 +118,30 @@ class Admission:
                 self._admitted.clear()
             self._admitted[definition] = _Admitted(bound, until)
         return bound
+
+    async def _bind(self, definition: Definition, results: Mapping[str, str | None]) -> Definition:
+        """Binds a definition, once for all who start sagas with it meanwhile."""
+        while True:
+            binding = self._binding.get(definition)
+            if binding is None:
+                return await self._bind_for_all(definition, results)
+            await asyncio.wait([binding])
+            if not binding.cancelled():
+                return binding.result()
+
+    async def _bind_for_all(self, definition: Definition, results: Mapping[str, str | None]) -> Definition:
+        binding = self._binding[definition] = asyncio.get_running_loop().create_future()
+        try:
+            bound = await self._binder.bind(definition, results)
+            binding.set_result(bound)
+            return bound
+        except RequestError as error:
+            binding.set_exception(error)
+            binding.exception()  # it is raised here, whether or not anybody else waits for it
+            raise
+        finally:
+            binding.cancel()  # of no effect once it is bound; if not, somebody else has to
+            del self._binding[definition]
 
     def _check_participants(self, definition: Definition) -> Iterator[Violation]:
         known = ", ".join(sorted(self._participants)) or "none"
