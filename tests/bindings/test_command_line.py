@@ -1,13 +1,16 @@
 """Definitions in YAML that call plain methods, by `amends` and a real daemon: run, shown, and refused."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from amends.v1 import coordinator_pb2
+from tests.addresses import free_address
 from tests.bindings.conftest import Releases, Stage, opened_stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -118,6 +121,17 @@ MISTAKES = {
         "house: input.nights",
         r"steps\[1\].try_method.request: line 4, column 8",
     ),
+    "no such variable": ("guest: input.guest", "guest: guest", r"steps\[1\].try_method.request.*'guest'"),
+    "a result that there cannot be": (
+        "charge_to: results.approve.cost_centre",
+        "charge_to: results.approval.cost_centre",
+        r"steps\[2\].try_method.request: line 3, column 30.*approval.*it needs: approve, hold_room",
+    ),
+    "no such service": (
+        "FrontDesk/CancelStay",
+        "BackDesk/CancelStay",
+        r"steps\[2\].compensate_method.method.*BackDesk, which is no service",
+    ),
     "no such method": ("/CancelStay", "/Cancel", r"steps\[2\].compensate_method.method.*it has: "),
     "a method that streams": ("/HoldRoom", "/Chat", r"steps\[1\].try_method.method.*streams"),
     "a condition that is no bool": (
@@ -149,6 +163,23 @@ async def test_a_mistake_is_told_at_a_start_too(stage: Stage) -> None:
     assert (status, len(output.splitlines())) == (2, 1), output
     assert "'days'" in output
     assert (await stage.command("get", "never"))[0] == 5
+
+
+async def test_a_service_that_says_nothing_of_itself_is_one_line(tmp_path: Path, releases: Releases) -> None:
+    """It has no reflection, or is not there; each is told with what to do."""
+    async with opened_stage(tmp_path, releases) as stage:
+        await asyncio.gather(
+            stage.start_desk(reflection="off"),
+            stage.start_budget(),
+            stage.start_daemon("--participant", f"absent={free_address()}"),
+        )
+        status, output = await stage.command("definitions", "register", file(stage, TRIP))
+        assert (status, len(output.splitlines())) == (2, 1), output
+        assert "'desk', of which nothing is known: it offers no server reflection; switch it on" in output
+        absent = file(stage, TRIP.replace("participant: desk", "participant: absent"))
+        status, output = await stage.command("definitions", "register", absent)
+        assert (status, len(output.splitlines())) == (1, 1), output
+        assert "participant 'absent' does not say what it offers" in output
 
 
 async def test_an_input_that_does_not_fit_is_one_line(stage: Stage) -> None:

@@ -58,6 +58,23 @@ async def test_a_saga_completes_across_a_kill_of_the_service(stage: Stage) -> No
     assert {call.metadata["idempotency-key"] for call in stage.calls("ConfirmStay")} == {"s/confirm"}
 
 
+async def test_a_service_that_keeps_to_the_keys_does_all_once_though_killed_under_load(stage: Stage) -> None:
+    """Calls that were answered, done and not answered, and not done at all are made again alike."""
+    desk, *_ = await asyncio.gather(stage.start_desk(), stage.start_budget(), stage.start_daemon())
+    await stage.register(trip())
+    ids = [f"saga-{number}" for number in range(60)]
+    ending = [
+        asyncio.create_task(stage.run("trip", wanted(stage.releases.first), saga_id)) for saga_id in ids
+    ]
+    await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+    await desk.kill()
+    await desk.start()
+    sagas = await asyncio.gather(*ending)
+    assert {saga.state for saga in sagas} == {State.COMPLETED}
+    for saga_id in ids:
+        assert (stage.holds(saga_id), stage.stays(saga_id)) == ([False], [False])
+
+
 async def test_a_saga_waits_for_a_service_that_is_down_where_descriptors_are_kept(stage: Stage) -> None:
     """A registered definition has what it needs, so that nobody has to be asked."""
     desk, *_ = await asyncio.gather(stage.start_desk(), stage.start_budget(), stage.start_daemon())
