@@ -86,9 +86,14 @@ def test_a_mistake_in_a_file_is_told_with_its_line(
 
 def test_a_definition_is_shown_with_what_its_steps_call(run: Run, coordinator: FakeCoordinator) -> None:
     """Methods, the lines of their expressions, and rules in the words of the contract."""
-    coordinator.definitions["order"] = saga_of_methods().definition
+    definition = saga_of_methods().definition
+    definition.timeout.FromSeconds(90)
+    definition.steps[1].timeout.FromSeconds(5)
+    coordinator.definitions["order"] = definition
     shown = [line.rstrip() for line in run("definitions", "get", "order").stdout.splitlines()]
-    assert shown[3].split()[:3] == ["ship", "carrier", "acme.v1.Carrier/Book"]
+    assert shown[0] == "order version 0, sagas turn back after 1m 30s"
+    row = ["ship", "carrier", "acme.v1.Carrier/Book", "reserve", "COMPENSATABLE", "5.000", "s"]
+    assert shown[3].split() == row
     assert shown[5:] == [
         "",
         "input         google.rpc.RetryInfo",

@@ -66,6 +66,9 @@ async def client(client: Client, definition: Definition) -> None:
     await client.start("name", {"any": "json"}, saga_id="x", labels={"a": "b"})
     await client.start("name", labels={"a": 1})  # type: ignore[dict-item]
     await client.start(3)  # type: ignore[arg-type]
+    await client.start(Definition("d", [], input_type=StringValue), StringValue())
+    await client.start(Definition("d", [], input_type=StringValue), {"any": "json"})  # type: ignore[misc]
+    await client.start(Definition("d", [], input_type="s.v1.T"), {"any": "json"})
     await client.resolve("x", "charge", Resolution.SUCCEEDED, reason="r")
     await client.resolve("x", "charge", Resolution.SUCCEEDED)  # type: ignore[call-arg]
     async for event in client.watch("x"):
