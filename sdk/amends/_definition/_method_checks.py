@@ -35,6 +35,8 @@ class Calls(NamedTuple):
 
     action: str
     has_try: bool
+    has_request: bool  # an expression makes the request of its Try
+    has_input: bool  # it makes an input of its own
     has_compensate: bool
     kind: str
     effect_free: bool
@@ -99,6 +101,9 @@ def check_calls(calls: Calls) -> Iterator[Problem]:
     if calls.action and calls.has_try:
         text = "is set beside try_method, but a step either names an action or calls methods"
         yield Problem(description=text, field="action")
+    if calls.has_request and calls.has_input:
+        text = "is set, but the request of try_method is made of the saga's input"
+        yield Problem(description=text, field="input_from")
     yield from _check_compensate(calls)
     for field, codes in (("try_outcomes", calls.try_codes), ("compensate_outcomes", calls.compensate_codes)):
         if len(codes) > MAX_RULES:

@@ -75,7 +75,8 @@ class Step(Generic[InputT, ResultT]):
     compensate_outcomes: tuple[OutcomeRule, ...]
     """The same of a Compensate."""
     input_from: Callable[[InputT], object] | None = field(compare=False, repr=False)
-    """Makes the step's own input from the saga's, when one is started. None: it takes the saga's."""
+    """Makes the step's own input from the saga's, when one is started. None: it takes the saga's, as
+    the request of a ``try_method`` always does."""
     result_type: type[ResultT] | None = field(compare=False, repr=False)
     """What the step's result is read as. None: not known here."""
 
@@ -111,6 +112,8 @@ class Step(Generic[InputT, ResultT]):
         calls = method_checks.Calls(
             action=action,
             has_try=try_method is not None,
+            has_request=try_call is not None and try_call.request != "",
+            has_input=input_from is not None,
             has_compensate=compensate_method is not None,
             kind=kind,
             effect_free=effect_free,

@@ -100,8 +100,8 @@ async def test_what_steps_call_comes_back_with_a_saga(client: Client) -> None:
             Step(
                 "book",
                 "carrier",
-                try_method=MethodCall("acme.v1.Carrier/Book", "BookRequest{}"),
-                compensate_method="acme.v1.Carrier/Cancel",
+                try_method="acme.v1.Carrier/Book",
+                compensate_method=MethodCall("acme.v1.Carrier/Cancel", "CancelRequest{id: response.id}"),
                 compensate_outcomes=[OutcomeRule("NOT_FOUND", "succeeded")],
                 input_from=lambda order: {"address": order["home"]},
             )

@@ -93,6 +93,10 @@ def test_what_cannot_be_undone_needs_no_method_that_undoes_it(options: dict[str,
             "action is set beside try_method",
         ),
         ({"action": "book", "compensate_method": CANCEL}, "compensate_method goes only with a try_method"),
+        (
+            {"try_method": MethodCall(BOOK, "input"), "input_from": str, "kind": "pivot"},
+            "input_from is set, but the request of try_method is made of the saga's input",
+        ),
         ({"try_method": BOOK}, "compensate_method is missing: name the method that undoes the step, make it"),
         (
             {"try_method": BOOK, "compensate_method": CANCEL, "effect_free": True},
