@@ -11,6 +11,7 @@ from google.protobuf import duration_pb2
 from amends.v1 import coordinator_pb2 as pb
 from amends.v1 import event_pb2, saga_pb2
 from amends_coordinator.api import limits
+from amends_coordinator.core import facts as f
 from amends_coordinator.runtime.room import OVERLOAD_DELAY
 from tests.api.service_world import (
     Failure,
@@ -240,6 +241,17 @@ async def test_a_store_that_cannot_be_written_is_unavailable_and_nothing_has_hap
         assert (wish.code, wish.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
         assert (await failure(s.call("GetSaga", pb.GetSagaRequest(saga_id="b")))).code == "NOT_FOUND"
         assert len((await s.call("ListSagas", pb.ListSagasRequest())).sagas) == 1
+
+
+async def test_a_saga_that_another_coordinator_writes_is_unavailable() -> None:
+    """Whoever wishes something of it is told to come again."""
+    async with service() as s:
+        s.shop.script["reserve"] = HOLD
+        await s.begin("a")
+        s.store.write_as_another("a", f.CancelRequested("by another coordinator"))
+        with quiet_log():
+            refused = await failure(s.call("RetrySaga", pb.RetrySagaRequest(saga_id="a")))
+        assert (refused.code, refused.reason) == ("UNAVAILABLE", "SAGA_NOT_OWNED")
 
 
 async def test_a_store_that_cannot_be_read_is_unavailable() -> None:

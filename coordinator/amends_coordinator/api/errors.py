@@ -40,6 +40,7 @@ _CODES: dict[type[errors.RequestError], int] = {
     errors.NotAllowedError: Code.FAILED_PRECONDITION,
     errors.OverloadedError: Code.RESOURCE_EXHAUSTED,
     errors.UnavailableError: Code.UNAVAILABLE,
+    errors.LostError: Code.UNAVAILABLE,
 }
 
 T = TypeVar("T")
