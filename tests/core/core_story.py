@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from google.rpc.code_pb2 import Code
 
 from amends_coordinator.core import facts as f
-from amends_coordinator.core import machine, outcomes
+from amends_coordinator.core import machine, outcomes, stimuli
 from amends_coordinator.core.checks import check
 from amends_coordinator.core.definition import Definition, Kind, Retry, Step
 from amends_coordinator.core.values import Direction, Payload, Refusal, Rejection, Resolution, microseconds
@@ -51,7 +51,7 @@ class Story:
     timeout: float | None = None
     now: float = BEGIN
     events: list[f.Event] = field(default_factory=list)
-    calls: dict[str, machine.Call] = field(default_factory=dict)  # the latest call of each step
+    calls: dict[str, stimuli.Call] = field(default_factory=dict)  # the latest call of each step
     trace: list[str] = field(default_factory=list)
 
     def run(self, command: str) -> list[str]:
@@ -111,10 +111,10 @@ class Story:
         if "to" in words:
             *words, _, direction, attempt = words
             place = self.saga.definition.position[words[0]]
-            call = machine.Call(place, DIRECTIONS[direction], int(attempt))
+            call = stimuli.Call(place, DIRECTIONS[direction], int(attempt))
         assert call is not None, f"{words[0]} was never called"
         outcome = read_outcome(words[1], words[2:])
-        self._advance(machine.Replied(call.place, call.direction, call.attempt, outcome))
+        self._advance(stimuli.Replied(call.place, call.direction, call.attempt, outcome))
         self._show()
 
     def time(self, words: list[str]) -> None:
@@ -122,7 +122,7 @@ class Story:
         while (when := self.saga.wake_time()) is not None and when <= until:
             self.now = max(self.now, when)
             self.trace.append(f"at {self._clock(self.now)}")
-            self._advance(machine.TimePassed())
+            self._advance(stimuli.TimePassed())
         self.now = until
         self._show()
 
@@ -130,15 +130,15 @@ class Story:
         self.now = microseconds(self.now + seconds(words[0] if words else "0s"))
         self.saga = rebuilt(self.saga, self.events)
         self.calls.clear()
-        self._advance(machine.Recovered())
+        self._advance(stimuli.Recovered())
         self._show()
 
     def cancel(self, words: list[str]) -> None:
-        self._advance(machine.CancelWished(" ".join(words)))
+        self._advance(stimuli.CancelWished(" ".join(words)))
         self._show()
 
     def retry(self, words: list[str]) -> None:
-        self._advance(machine.RetryWished(" ".join(words)))
+        self._advance(stimuli.RetryWished(" ".join(words)))
         self._show()
 
     def resolve(self, words: list[str]) -> None:
@@ -146,22 +146,22 @@ class Story:
         place = self.saga.definition.position[name]
         payload = Payload("text", result[0].encode()) if result else None
         self._advance(
-            machine.ResolveWished(place, Resolution[resolution.upper()], "the operator looked", payload)
+            stimuli.ResolveWished(place, Resolution[resolution.upper()], "the operator looked", payload)
         )
         self._show()
 
     # Carrying it out
 
-    def _advance(self, stimulus: machine.Stimulus) -> None:
+    def _advance(self, stimulus: stimuli.Stimulus) -> None:
         before = len(self.trace)
         try:
             self._take(machine.advance(self.saga, stimulus, self.now, 0.5))
-        except machine.WishRefusedError as error:
+        except stimuli.WishRefusedError as error:
             self.trace.append(f"refused {error.reason}: {error}")
         if len(self.trace) == before:
             self.trace.append("nothing happens")
 
-    def _take(self, decision: machine.Decision) -> None:
+    def _take(self, decision: stimuli.Decision) -> None:
         self.audit.read(decision.facts)
         for fact in decision.facts:
             self.events.append(f.Event(len(self.events) + 1, self.now, fact))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from amends_coordinator.core import facts as f
-from amends_coordinator.core import machine, outcomes
+from amends_coordinator.core import machine, outcomes, stimuli
 from amends_coordinator.core.checks import check
 from amends_coordinator.core.definition import Definition, Kind, Retry, Step
 from amends_coordinator.core.saga import Saga
@@ -83,8 +83,8 @@ class World:
     now: float = BEGIN
     calm: bool = False  # once faults have stopped
     events: list[f.Event] = field(default_factory=list)
-    in_flight: list[machine.Call] = field(default_factory=list)
-    astray: list[machine.Call] = field(default_factory=list)  # given up, and may still land
+    in_flight: list[stimuli.Call] = field(default_factory=list)
+    astray: list[stimuli.Call] = field(default_factory=list)  # given up, and may still land
     operated: set[str] = field(default_factory=set)  # steps for which an operator answers, not the fence
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class World:
                 when = self.saga.wake_time()
                 assert when is not None, "P2: nothing in flight, nothing due, and not at its end"
                 self.now = max(self.now, when)
-                self._advance(machine.TimePassed())
+                self._advance(stimuli.TimePassed())
         while self.astray:
             self._land()
         self._check_end()
@@ -137,12 +137,12 @@ class World:
         if not self.in_flight:
             return
         call = self.in_flight.pop(self.random.randrange(len(self.in_flight)))
-        self._advance(machine.Replied(call.place, call.direction, call.attempt, self._outcome(call)))
+        self._advance(stimuli.Replied(call.place, call.direction, call.attempt, self._outcome(call)))
         if self.random.random() < 0.1:  # a duplicate of the reply
             late = outcomes.Unknown(4, "late")
-            self._advance(machine.Replied(call.place, call.direction, call.attempt, late), ignored=True)
+            self._advance(stimuli.Replied(call.place, call.direction, call.attempt, late), ignored=True)
 
-    def _outcome(self, call: machine.Call) -> outcomes.Outcome:
+    def _outcome(self, call: stimuli.Call) -> outcomes.Outcome:
         if self.calm:
             return self._deliver(call)
         fate = self.random.choice(["delivered"] * 4 + ["reply lost", "astray", "lost", "pending", "refused"])
@@ -158,7 +158,7 @@ class World:
             self.astray.append(call)
         return outcomes.Unknown(14, fate, self.random.choice([0.0, 20.0]))
 
-    def _deliver(self, call: machine.Call) -> outcomes.Outcome:
+    def _deliver(self, call: stimuli.Call) -> outcomes.Outcome:
         name = self.saga.step(call.place).name
         if call.direction is Direction.FORWARD:
             # A retriable step that is rejected parks the saga; once all is calm somebody has mended it.
@@ -173,7 +173,7 @@ class World:
         until = microseconds(self.now + self.random.choice([0.5, 2.0, 10.0]))
         while (when := self.saga.wake_time()) is not None and when <= until:
             self.now = max(self.now, when)
-            self._advance(machine.TimePassed())
+            self._advance(stimuli.TimePassed())
         self.now = until
 
     def _crash(self) -> None:
@@ -186,35 +186,35 @@ class World:
                 self.astray.append(call)
         self.in_flight.clear()
         self.saga = rebuilt(self.saga, self.events)
-        self._advance(machine.Recovered())
+        self._advance(stimuli.Recovered())
 
     def _cancel(self) -> None:
-        self._advance(machine.CancelWished("no more"))
+        self._advance(stimuli.CancelWished("no more"))
 
     def _retry(self) -> None:
-        self._advance(machine.RetryWished("now"))
+        self._advance(stimuli.RetryWished("now"))
 
     def _resolve(self) -> None:
         place = self.random.randrange(len(self.saga.runs))
         resolution = self.random.choice(list(Resolution))
         count = len(self.events)
-        self._advance(machine.ResolveWished(place, resolution, "looked"))
+        self._advance(stimuli.ResolveWished(place, resolution, "looked"))
         if len(self.events) > count:
             self.operated.add(self.saga.step(place).name)
 
     # Carrying it out
 
-    def _advance(self, stimulus: machine.Stimulus, *, ignored: bool = False) -> None:
+    def _advance(self, stimulus: stimuli.Stimulus, *, ignored: bool = False) -> None:
         before = self.saga.sequence
         try:
             decision = machine.advance(self.saga, stimulus, self.now, self.random.random())
-        except machine.WishRefusedError:
+        except stimuli.WishRefusedError:
             assert self.saga.sequence == before, "a refused wish changes nothing"
             return
         assert not (ignored and (decision.facts or decision.calls)), "a duplicate changes nothing"
         self._take(decision)
 
-    def _take(self, decision: machine.Decision) -> None:
+    def _take(self, decision: stimuli.Decision) -> None:
         self.audit.read(decision.facts)
         for fact in decision.facts:
             self.events.append(f.Event(len(self.events) + 1, self.now, fact))

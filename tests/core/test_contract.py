@@ -16,7 +16,7 @@ from amends_coordinator.contract.values import (
     moment_to_proto,
 )
 from amends_coordinator.core import facts as f
-from amends_coordinator.core import limits, machine, outcomes
+from amends_coordinator.core import limits, machine, outcomes, stimuli
 from amends_coordinator.core.definition import (
     Definition,
     Kind,
@@ -224,7 +224,7 @@ def test_a_saga_is_shown_with_its_attempts_under_way() -> None:
     saga, _ = machine.start("s", fact, 100.0)
     shown = saga_to_proto(saga).steps[0]
     assert (shown.attempts, shown.in_flight) == (1, True)
-    failed = machine.Replied(0, Direction.FORWARD, 1, outcomes.Unknown(14, "gone", 5.0))
+    failed = stimuli.Replied(0, Direction.FORWARD, 1, outcomes.Unknown(14, "gone", 5.0))
     machine.advance(saga, failed, 101.0, 0.5)
     shown = saga_to_proto(saga).steps[0]
     assert (shown.attempts, shown.in_flight) == (1, False)

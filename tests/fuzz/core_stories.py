@@ -15,7 +15,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from amends_coordinator.core import machine
+from amends_coordinator.core import stimuli
 from amends_coordinator.core.transitions import SagaState, StepState
 from amends_coordinator.core.values import Direction
 from tests.core.core_story import WORDS, Story
@@ -90,7 +90,7 @@ class CoreStories(RuleBasedStateMachine):
         super().__init__()
         self.story = Story()
         self.fences: dict[str, Fence] = {}
-        self.astray: list[machine.Call] = []  # given up by the network, and may still arrive
+        self.astray: list[stimuli.Call] = []  # given up by the network, and may still arrive
 
     @initialize(plot=plots())
     def begin(self, plot: list[str]) -> None:
@@ -125,7 +125,7 @@ class CoreStories(RuleBasedStateMachine):
     def hear_what_nobody_awaits(self, which: int, direction: Direction, attempt: int) -> None:
         """A reply arrives late, or twice; it changes nothing."""
         place = which % len(self.story.saga.runs)
-        call = machine.Call(place, direction, attempt)
+        call = stimuli.Call(place, direction, attempt)
         if call not in calls_of(self.story):
             name = self.story.saga.step(place).name
             self.story.calls.setdefault(name, call)
@@ -188,19 +188,19 @@ class CoreStories(RuleBasedStateMachine):
         assert not refused or (self.story.saga, len(self.story.events)) == (before, count)
         return not refused
 
-    def chosen(self, which: int) -> machine.Call:
+    def chosen(self, which: int) -> stimuli.Call:
         calls = calls_of(self.story)
         return calls[which % len(calls)]
 
-    def reply(self, call: machine.Call, outcome: str) -> None:
+    def reply(self, call: stimuli.Call, outcome: str) -> None:
         self.tell(f"reply {self.story.saga.step(call.place).name} {outcome}")
 
-    def arrive(self, call: machine.Call, *, declines: bool = False) -> str:
+    def arrive(self, call: stimuli.Call, *, declines: bool = False) -> str:
         """A call arrives at its participant; tells the answer."""
         fence = self.fences[self.story.saga.step(call.place).name]
         return fence.try_(declines=declines) if call.direction is Direction.FORWARD else fence.compensate()
 
-    def suffer(self, call: machine.Call, fate: str, wait: str = "0s") -> str:
+    def suffer(self, call: stimuli.Call, fate: str, wait: str = "0s") -> str:
         """Something else becomes of a call; tells what the coordinator hears of it."""
         forward = call.direction is Direction.FORWARD
         if fate == "declined":
@@ -216,11 +216,11 @@ class CoreStories(RuleBasedStateMachine):
         return f"unknown UNAVAILABLE retry_after={wait}"
 
 
-def calls_of(story: Story) -> list[machine.Call]:
+def calls_of(story: Story) -> list[stimuli.Call]:
     """The calls in flight."""
     runs = story.saga.runs
     return [
-        machine.Call(place, run.direction, run.attempt)
+        stimuli.Call(place, run.direction, run.attempt)
         for place, run in enumerate(runs)
         if run.in_flight and run.direction is not None
     ]
@@ -239,7 +239,7 @@ def resumed(story: Story) -> Story:
 def come_to_an_end(
     story: Story,
     tell: Callable[[str], list[str]],
-    answer: Callable[[machine.Call], str],
+    answer: Callable[[stimuli.Call], str],
     operator: Callable[[Story], None],
 ) -> None:
     """Goes on with a saga, now that every call arrives and an operator helps where it is parked."""

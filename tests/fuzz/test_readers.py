@@ -13,7 +13,7 @@ from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls import reading
 from amends_coordinator.contract.facts import decode_event, encode_fact
 from amends_coordinator.core import facts as f
-from amends_coordinator.core import machine, outcomes
+from amends_coordinator.core import machine, outcomes, stimuli
 from amends_coordinator.core.definition import Definition, Step
 from amends_coordinator.core.fold import BrokenLogError, rebuild
 from amends_coordinator.core.values import Direction
@@ -76,10 +76,10 @@ def check(direction: Direction, outcome: outcomes.Outcome) -> None:
     assert isinstance(outcome, FORWARD if direction is Direction.FORWARD else BACKWARD)
     saga, _ = machine.start("s", _of_two_steps(), 0.0)
     if direction is Direction.BACKWARD:
-        machine.advance(saga, machine.Replied(0, Direction.FORWARD, 1, outcomes.Succeeded()), 1.0, 0.5)
+        machine.advance(saga, stimuli.Replied(0, Direction.FORWARD, 1, outcomes.Succeeded()), 1.0, 0.5)
         rejected = outcomes.Rejected(reading.Rejection("NO"))
-        machine.advance(saga, machine.Replied(1, Direction.FORWARD, 1, rejected), 2.0, 0.5)
-    decision = machine.advance(saga, machine.Replied(0, direction, 1, outcome), 3.0, 0.5)
+        machine.advance(saga, stimuli.Replied(1, Direction.FORWARD, 1, rejected), 2.0, 0.5)
+    decision = machine.advance(saga, stimuli.Replied(0, direction, 1, outcome), 3.0, 0.5)
     assert decision.facts
     for fact in decision.facts:
         assert is_kept(fact)

@@ -8,8 +8,8 @@ from amends_coordinator.contract.facts import decode_event, encode_fact
 from amends_coordinator.core import facts as f
 from amends_coordinator.core.definition import Definition, Kind
 from amends_coordinator.core.fold import rebuild
-from amends_coordinator.core.machine import Call
 from amends_coordinator.core.saga import Saga
+from amends_coordinator.core.stimuli import Call
 from amends_coordinator.core.transitions import StepState
 from amends_coordinator.core.values import Direction, Resolution
 

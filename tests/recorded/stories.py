@@ -8,8 +8,8 @@ from google.rpc.code_pb2 import Code
 
 from amends._payload import pack
 from amends_coordinator.core.definition import Kind, Retry, Step
-from amends_coordinator.core.machine import CancelWished, ResolveWished, RetryWished, Stimulus
 from amends_coordinator.core.outcomes import Outcome, Pending, Refused, Rejected, Succeeded, Unknown
+from amends_coordinator.core.stimuli import CancelWished, ResolveWished, RetryWished, Stimulus
 from amends_coordinator.core.values import Payload, Refusal, Rejection, Resolution
 
 HOLD: Final = None

@@ -6,8 +6,8 @@ import pytest
 
 from amends_coordinator.contract.facts import decode_event
 from amends_coordinator.core import facts as f
-from amends_coordinator.core.machine import ResolveWished, RetryWished, Stimulus
 from amends_coordinator.core.saga import Saga
+from amends_coordinator.core.stimuli import ResolveWished, RetryWished, Stimulus
 from amends_coordinator.core.transitions import SagaState, StepState
 from amends_coordinator.core.values import Cause, Direction, Resolution
 from tests.promises.log import Audit

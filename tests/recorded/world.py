@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from amends_coordinator.calls.attempt import Attempt
-from amends_coordinator.core.machine import Stimulus
 from amends_coordinator.core.outcomes import Compensated, Outcome, Succeeded
+from amends_coordinator.core.stimuli import Stimulus
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.core.values import Direction
 from amends_coordinator.runtime.keeper import SLEEP_HORIZON, Keeper

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from amends_coordinator.core import machine
+from amends_coordinator.core import stimuli
 from amends_coordinator.core.outcomes import Succeeded
 from amends_coordinator.core.values import Payload
 from amends_coordinator.runtime import journal
@@ -121,7 +121,7 @@ async def test_p7_no_try_leaves_once_the_saga_has_turned_back() -> None:
     async with world() as w:
         w.store.open.clear()
         asking = w.start("a", until_end=True)
-        w.runtime.wish(w.live("a"), machine.CancelWished("enough"), w.ask().waiter)
+        w.runtime.wish(w.live("a"), stimuli.CancelWished("enough"), w.ask().waiter)
         w.store.open.set()
         assert (await asking.answer).state.name == "COMPENSATED"
         assert w.shop.calls == ["a/reserve Compensate 1"]
@@ -237,7 +237,7 @@ async def test_wishes_are_refused_while_the_store_is_in_trouble() -> None:
         w.store.failing = True
         await w.start("b").error()
         with pytest.raises(UnavailableError):
-            w.runtime.wish(w.live("a"), machine.CancelWished(""), w.when_durable("a").waiter)
+            w.runtime.wish(w.live("a"), stimuli.CancelWished(""), w.when_durable("a").waiter)
         assert not w.live("a").saga.cancel_requested
 
 
@@ -254,7 +254,7 @@ async def test_trouble_ends_by_itself_once_there_is_room() -> None:
         w.store.failing = False
         await asyncio.sleep(2 * RETRY_DELAY)
         asking = w.ask()
-        w.runtime.wish(w.live("a"), machine.CancelWished(""), asking.waiter)
+        w.runtime.wish(w.live("a"), stimuli.CancelWished(""), asking.waiter)
         await asking.answer
         probes = w.store.probes
         await asyncio.sleep(60.0)

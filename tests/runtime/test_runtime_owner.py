@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from amends_coordinator.core import facts as f
-from amends_coordinator.core import machine
+from amends_coordinator.core import stimuli
 from amends_coordinator.core.outcomes import Pending
 from amends_coordinator.runtime.errors import UnavailableError
 from amends_coordinator.runtime.watching import watch
@@ -78,7 +78,7 @@ async def test_p9_a_wish_that_comes_too_late_is_told_so() -> None:
         await w.start("lost").answer
         w.store.write_as_another("lost", OTHERS_FACT)
         asking = w.ask()
-        w.runtime.wish(w.live("lost"), machine.CancelWished(""), asking.waiter)
+        w.runtime.wish(w.live("lost"), stimuli.CancelWished(""), asking.waiter)
         assert isinstance(await asking.error(), UnavailableError)
 
 
@@ -104,7 +104,7 @@ async def test_p7_a_lost_saga_that_comes_back_tries_nothing_after_it_turned_back
         await w.quiet()
         w.shop.script["reserve"] = HOLD
         await asyncio.sleep(1.0)
-        w.runtime.wish(w.live("lost"), machine.CancelWished(""), w.ask().waiter)
+        w.runtime.wish(w.live("lost"), stimuli.CancelWished(""), w.ask().waiter)
         await w.quiet()
         await _lose(w)
         w.shop.script["reserve"] = SUCCEEDED

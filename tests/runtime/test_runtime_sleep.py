@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from amends_coordinator.core import machine
+from amends_coordinator.core import machine, stimuli
 from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.outcomes import Pending, Refused
 from amends_coordinator.core.values import Direction, Refusal
@@ -68,7 +68,7 @@ async def test_a_cancel_wakes_it() -> None:
         await _sleeper(w)
         live, _ = await w.runtime.load("a")
         assert live is not None
-        w.runtime.wish(live, machine.CancelWished("enough"), w.ask().waiter)
+        w.runtime.wish(live, stimuli.CancelWished("enough"), w.ask().waiter)
         assert await _ended(w) == "SagaCompensated"
 
 
@@ -79,7 +79,7 @@ async def test_a_retry_wakes_it() -> None:
         await _sleeper(w)
         live, _ = await w.runtime.load("a")
         assert live is not None
-        w.runtime.wish(live, machine.RetryWished("now"), w.ask().waiter)
+        w.runtime.wish(live, stimuli.RetryWished("now"), w.ask().waiter)
         assert await _ended(w) == "SagaCompleted"
         assert asyncio.get_running_loop().time() < 60.0
 
@@ -161,7 +161,7 @@ async def test_a_parked_saga_sleeps_until_an_operator_comes() -> None:
         w.shop.script["reserve", Direction.BACKWARD] = machine.outcomes.Compensated()
         live, _ = await w.runtime.load("a")
         assert live is not None
-        w.runtime.wish(live, machine.RetryWished("mended"), w.ask().waiter)
+        w.runtime.wish(live, stimuli.RetryWished("mended"), w.ask().waiter)
         assert await _ended(w) == "SagaCompensated"
 
 
@@ -171,7 +171,7 @@ async def _park(w: World) -> None:
     await w.start("a", definition=order(step("reserve"), step("charge"))).answer
     await w.until(lambda: w.shop.held)
     asking = w.ask()
-    w.runtime.wish(w.live("a"), machine.CancelWished(""), asking.waiter)
+    w.runtime.wish(w.live("a"), stimuli.CancelWished(""), asking.waiter)
     w.shop.answer(machine.outcomes.Rejected(machine.f.Rejection("NO")))
     await w.until(lambda: w.store.facts("a")[-1] == "SagaParked")
     await w.asleep()

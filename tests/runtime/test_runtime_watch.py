@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from amends_coordinator.core.facts import Event
-from amends_coordinator.core.machine import RetryWished
 from amends_coordinator.core.outcomes import Refused
+from amends_coordinator.core.stimuli import RetryWished
 from amends_coordinator.core.values import Direction, Refusal
 from amends_coordinator.runtime.errors import NotFoundError
 from amends_coordinator.runtime.watching import watch

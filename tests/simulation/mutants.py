@@ -92,7 +92,7 @@ MUTANTS: Final = (
         "resume nothing after a restart",
         "P2",
         "amends_coordinator.runtime.keeper",
-        "                    count += self._resume(saga_id, events, machine.Recovered())",
+        "                    count += self._resume(saga_id, events, stimuli.Recovered())",
         "                    count += 1",
     ),
     Mutant(

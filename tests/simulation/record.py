@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from amends_coordinator.contract.facts import decode_event
 from amends_coordinator.core import facts as f
-from amends_coordinator.core import machine
+from amends_coordinator.core import stimuli
 from amends_coordinator.core.fold import apply, begin
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction
@@ -49,7 +49,7 @@ class Record:
         if (run.direction, run.attempt) != (direction, attempt):
             return f"P7: it leaves, and by the log the step is {run.state.name}, attempt {run.attempt}"
         try:
-            self.audit.permit(machine.Call(place, direction, attempt))
+            self.audit.permit(stimuli.Call(place, direction, attempt))
         except AssertionError as error:
             return str(error)
         return ""

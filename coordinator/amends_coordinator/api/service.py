@@ -16,7 +16,7 @@ from amends_coordinator.contract.definitions import definition_to_proto
 from amends_coordinator.contract.facts import event_to_proto
 from amends_coordinator.contract.sagas import result_to_proto, saga_to_proto
 from amends_coordinator.contract.values import moment_to_proto
-from amends_coordinator.core import machine
+from amends_coordinator.core import stimuli
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.saga import Saga
@@ -129,14 +129,14 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
         await self._followed.refuse(request.saga_id)
         requests.check_saga_id(request.saga_id)
         requests.check_words("reason", request.reason)
-        return await self._wish(request.saga_id, machine.CancelWished(request.reason))
+        return await self._wish(request.saga_id, stimuli.CancelWished(request.reason))
 
     @answering
     async def RetrySaga(self, request: pb.RetrySagaRequest, _context: Context) -> saga_pb2.Saga:
         await self._followed.refuse(request.saga_id)
         requests.check_saga_id(request.saga_id)
         requests.check_words("reason", request.reason)
-        return await self._wish(request.saga_id, machine.RetryWished(request.reason))
+        return await self._wish(request.saga_id, stimuli.RetryWished(request.reason))
 
     @answering
     async def ResolveStep(self, request: pb.ResolveStepRequest, _context: Context) -> saga_pb2.Saga:
@@ -149,10 +149,10 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
             raise InvalidRequestError(
                 [Violation("step", f"is {request.step!r}, but the steps of this saga are: {known}")]
             )
-        stimulus = machine.ResolveWished(place, resolution, request.reason, result)
+        stimulus = stimuli.ResolveWished(place, resolution, request.reason, result)
         return await self._wish(request.saga_id, stimulus)
 
-    async def _wish(self, saga_id: str, stimulus: machine.Stimulus) -> saga_pb2.Saga:
+    async def _wish(self, saga_id: str, stimulus: stimuli.Stimulus) -> saga_pb2.Saga:
         live, saga = await self._runtime.load(saga_id)
         if live is None:
             # An ended saga: the machine says whether the wish is refused or already granted.

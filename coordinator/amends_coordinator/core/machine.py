@@ -6,21 +6,29 @@ back, and when it ends or is parked. What follows from a fact by itself is decid
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from amends_coordinator.core import facts as f
-from amends_coordinator.core import limits, outcomes
+from amends_coordinator.core import limits, outcomes, words
 from amends_coordinator.core.definition import Kind
 from amends_coordinator.core.fold import apply, begin
-from amends_coordinator.core.saga import Saga, StepRun
+from amends_coordinator.core.saga import Saga
+from amends_coordinator.core.stimuli import (
+    Call,
+    CancelWished,
+    Decision,
+    Recovered,
+    Replied,
+    ResolveWished,
+    RetryWished,
+    Stimulus,
+    TimePassed,
+    WishRefusedError,
+)
 from amends_coordinator.core.transitions import SETTLED, SagaState, StepState
 from amends_coordinator.core.values import (
     Cause,
     Direction,
-    Payload,
-    Refusal,
-    Rejection,
     Resolution,
     TurnBack,
     microseconds,
@@ -28,91 +36,6 @@ from amends_coordinator.core.values import (
 
 CODE_UNKNOWN = 2  # google.rpc.Code
 CODE_UNAVAILABLE = 14  # google.rpc.Code
-
-
-# Stimuli: what can happen to a saga.
-
-
-@dataclass(frozen=True, slots=True)
-class Replied:
-    """A call ended."""
-
-    place: int
-    direction: Direction
-    attempt: int
-    outcome: outcomes.Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class TimePassed:
-    """Something may be due: the saga's wake time has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """The saga was rebuilt from its log after a crash: nobody knows what its calls in flight came to."""
-
-
-@dataclass(frozen=True, slots=True)
-class CancelWished:
-    """Somebody wants the saga to turn back."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetryWished:
-    """An operator wants it called now."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ResolveWished:
-    """An operator knows what is true of a step."""
-
-    place: int
-    resolution: Resolution
-    reason: str
-    result: Payload | None = None
-
-
-Stimulus = Replied | TimePassed | Recovered | CancelWished | RetryWished | ResolveWished
-
-
-class WishRefusedError(Exception):
-    """A wish that the saga's state does not allow. Nothing has changed.
-
-    ``reason`` is stable and for programs, the message is for people.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-# Effects: what the outside has to do.
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Call a step's participant.
-
-    May leave only once the facts of its decision, and all before them, are durable (P7).
-    """
-
-    place: int
-    direction: Direction
-    attempt: int
-
-
-@dataclass(slots=True)
-class Decision:
-    """What a stimulus led to."""
-
-    facts: list[f.Fact] = field(default_factory=list)  # to be made durable first
-    calls: list[Call] = field(default_factory=list)  # to be made then
-    withdrawals: list[int] = field(default_factory=list)  # places whose Try need not leave if it has not yet
 
 
 def start(saga_id: str, fact: f.SagaStarted, now: float) -> tuple[Saga, Decision]:
@@ -195,12 +118,12 @@ class _Turn:
             if saga.succeeded == len(saga.runs):
                 self.record(f.SagaCompleted())
             elif saga.trying == 0:
-                self.record(f.SagaParked(_why_parked_forward(saga)))
+                self.record(f.SagaParked(words.why_parked_forward(saga)))
         elif saga.state is SagaState.COMPENSATING and saga.trying == 0 and saga.compensating == 0:
             if all(run.state in SETTLED for run in saga.runs):
                 self.record(f.SagaCompensated())
             else:
-                self.record(f.SagaParked(_why_parked_backward(saga)))
+                self.record(f.SagaParked(words.why_parked_backward(saga)))
 
     def flag_again(self) -> None:
         """Flags what is still stuck, once the step that was flagged is through and the flag is gone (P12).
@@ -211,7 +134,7 @@ class _Turn:
         if saga.needs_attention or saga.state not in (SagaState.RUNNING, SagaState.COMPENSATING):
             return
         for place in range(len(saga.runs)):
-            stuck = _why_stuck(saga, place)
+            stuck = words.why_stuck(saga, place)
             if stuck is not None:
                 self.record(stuck)
                 return
@@ -268,7 +191,7 @@ def _on_rejected(turn: _Turn, reply: Replied, outcome: outcomes.Rejected) -> Non
         )
     elif saga.trying:
         # As with a refused compensation: nobody shall wait for the others to hear of it (P12).
-        turn.record(_rejected_after_pivot(step.name, rejection))
+        turn.record(words.rejected_after_pivot(step.name, rejection))
 
 
 def _on_pending(turn: _Turn, reply: Replied, outcome: outcomes.Pending) -> None:
@@ -317,11 +240,11 @@ def _attempt_failed(
                 Cause.ATTEMPTS_EXHAUSTED,
                 step.name,
                 "ATTEMPTS_EXHAUSTED",
-                f"step {step.name!r} failed in {_times(attempt)}, the last time with: {outcome.message}",
+                f"step {step.name!r} failed in {words.times(attempt)}, the last time with: {outcome.message}",
             )
         )
     elif exhausted and last and not saga.needs_attention:
-        turn.record(_keeps_failing(step.name, direction, attempt, outcome.message))
+        turn.record(words.keeps_failing(step.name, direction, attempt, outcome.message))
 
 
 def _on_compensated(turn: _Turn, reply: Replied, _outcome: outcomes.Compensated) -> None:
@@ -333,7 +256,7 @@ def _on_refused(turn: _Turn, reply: Replied, outcome: outcomes.Refused) -> None:
     turn.record(f.CompensationRefused(step, reply.attempt, refusal))
     if turn.saga.compensating:
         # The others go on, perhaps for very long. Nobody shall wait for them to hear of this one (P12).
-        turn.record(_compensation_refused(step, refusal))
+        turn.record(words.compensation_refused(step, refusal))
 
 
 _OUTCOMES: dict[type[Any], Callable[[_Turn, Replied, Any], None]] = {
@@ -454,71 +377,3 @@ _ADVANCE: dict[type[Any], Callable[[_Turn, Any], None]] = {
     RetryWished: _on_retry_wished,
     ResolveWished: _on_resolve_wished,
 }
-
-
-# Words for the operator
-
-
-def _times(attempts: int) -> str:
-    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
-
-
-def _rejected_after_pivot(step: str, rejection: Rejection) -> f.AttentionNeeded:
-    return f.AttentionNeeded(
-        step,
-        f"step {step!r} was rejected after the pivot ({rejection.reason}: {rejection.message}); "
-        "the saga will be parked once its other steps have ended",
-    )
-
-
-def _compensation_refused(step: str, refusal: Refusal) -> f.AttentionNeeded:
-    return f.AttentionNeeded(
-        step,
-        f"Compensate of step {step!r} was refused ({refusal.reason}: {refusal.message}); "
-        "the saga will be parked once the other compensations have ended",
-    )
-
-
-def _keeps_failing(step: str, direction: Direction, attempts: int, message: str) -> f.AttentionNeeded:
-    what = "Try" if direction is Direction.FORWARD else "Compensate"
-    return f.AttentionNeeded(
-        step,
-        f"{what} of step {step!r} failed in {_times(attempts)} and is being repeated, "
-        f"the last time with: {message}",
-    )
-
-
-def _why_stuck(saga: Saga, place: int) -> f.AttentionNeeded | None:
-    """What an operator should know of a step of a saga that goes on; None if all is well with it."""
-    run, step = saga.runs[place], saga.step(place)
-    if run.refusal is not None:
-        return _compensation_refused(step.name, run.refusal)
-    if run.rejection is not None and saga.state is SagaState.RUNNING:
-        return _rejected_after_pivot(step.name, run.rejection)
-    backward = run.state is StepState.COMPENSATING
-    failed = run.compensation_attempts if backward else run.attempts
-    enough = limits.COMPENSATION_ATTENTION if backward else step.retry.max_attempts
-    if run.direction is None or run.last_failure is None or failed < enough:
-        return None
-    return _keeps_failing(step.name, run.direction, failed, run.last_failure.message)
-
-
-def _why_parked_forward(saga: Saga) -> str:
-    names = _names(saga, lambda run: run.state in (StepState.REJECTED, StepState.UNKNOWN))
-    return (
-        f"rejected after the pivot, where there is no way back: {names}. Resolve the step, or retry the saga"
-    )
-
-
-def _why_parked_backward(saga: Saga) -> str:
-    names = _names(saga, lambda run: run.state is StepState.REFUSED)
-    return f"compensation refused: {names}. Retry the saga, or resolve the step"
-
-
-def _names(saga: Saga, chosen: Callable[[StepRun], bool]) -> str:
-    found = []
-    for place, run in enumerate(saga.runs):
-        if chosen(run):
-            why = run.refusal or run.rejection
-            found.append(saga.step(place).name + (f" ({why.reason}: {why.message})" if why else ""))
-    return ", ".join(found)

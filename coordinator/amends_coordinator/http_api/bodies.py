@@ -2,8 +2,8 @@
 
 Payloads are Any. The mapping writes only those whose type it knows: in a saga, also those that its definition
 describes. The coordinator carries what others know; such a payload is shown by its type and bytes, as
-`{"@type": ..., "base64": ...}`. And those that it reads are encoded in the one order that the SDK uses too: the
-same input must be the same bytes each time, or the repetition of a start would seem to be another one (P10).
+`{"@type": ..., "base64": ...}`. And those that it reads are encoded in the one order that the SDK uses too:
+the same input must be the same bytes each time, or the repetition of a start would seem another one (P10).
 """
 
 import base64

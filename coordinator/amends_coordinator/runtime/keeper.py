@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from amends_coordinator.core import machine
+from amends_coordinator.core import stimuli
 from amends_coordinator.core.facts import Event
 from amends_coordinator.core.fold import BrokenLogError, rebuild
 from amends_coordinator.runtime.live import Live
@@ -84,7 +84,7 @@ class Keeper:
                 continue
             for saga_id, events in page:
                 if saga_id not in departed:
-                    count += self._resume(saga_id, events, machine.Recovered())
+                    count += self._resume(saga_id, events, stimuli.Recovered())
             if len(page) < PAGE:
                 break
             last = page[-1][0]
@@ -93,7 +93,7 @@ class Keeper:
         self._runtime.recovered = True
         self.recovered.set()
 
-    def _resume(self, saga_id: str, events: list[Event], stimulus: machine.Stimulus) -> bool:
+    def _resume(self, saga_id: str, events: list[Event], stimulus: stimuli.Stimulus) -> bool:
         """Goes on with a saga, unless it is live already. A log that cannot be read is left alone."""
         if self._runtime.live(saga_id) is not None:
             return False
@@ -154,7 +154,7 @@ class Keeper:
                 page = await self._runtime.store.take_due(now + SWEEP_INTERVAL, PAGE)
             for saga_id, events in page:
                 if saga_id not in departed:
-                    self._resume(saga_id, events, machine.TimePassed())
+                    self._resume(saga_id, events, stimuli.TimePassed())
             if len(page) < PAGE or self._runtime.full:
                 break  # no more than a page at each sweep where there is no room, as in recovery
 
@@ -173,7 +173,7 @@ class Keeper:
                 self._runtime.absent.doubt(saga_id)
                 raise
             if events and saga_id not in departed:
-                self._resume(saga_id, events, machine.Recovered())
+                self._resume(saga_id, events, stimuli.Recovered())
 
     # Retention
 

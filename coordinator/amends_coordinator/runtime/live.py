@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from amends_coordinator.calls.attempt import Attempt
-from amends_coordinator.core.machine import Decision
 from amends_coordinator.core.saga import Saga
+from amends_coordinator.core.stimuli import Decision
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.store.interface import Append, StoreError
 from amends_coordinator.timers import Timer

@@ -9,12 +9,12 @@ from google.rpc.code_pb2 import Code
 from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.spans import outcome_name
-from amends_coordinator.core import machine
+from amends_coordinator.core import machine, stimuli
 from amends_coordinator.core.facts import SagaStarted
 from amends_coordinator.core.fold import BrokenLogError, rebuild
-from amends_coordinator.core.machine import Decision, Stimulus, WishRefusedError
 from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.saga import Saga
+from amends_coordinator.core.stimuli import Decision, Stimulus, WishRefusedError
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.runtime.absent import Absent
 from amends_coordinator.runtime.errors import (
@@ -182,7 +182,7 @@ class Runtime:
 
     def _why_stored(self, saga: Saga) -> Stimulus:
         """What to tell an unfinished saga that was not in memory: that it slept, or that we did."""
-        return machine.TimePassed() if self.recovered and saga.waits() else machine.Recovered()
+        return stimuli.TimePassed() if self.recovered and saga.waits() else stimuli.Recovered()
 
     async def read(self, saga_id: str) -> Saga:
         """Rebuilds a saga from the store, as it is on disk. Raises as ``load`` does."""
@@ -278,7 +278,7 @@ class Runtime:
         participant = attempt.step.participant
         seconds = now - attempt.started if attempt.sent else 0.0
         self.metrics.attempt_ended(participant, attempt.direction, outcome_name(outcome), seconds)
-        reply = machine.Replied(attempt.place, attempt.direction, attempt.number, outcome)
+        reply = stimuli.Replied(attempt.place, attempt.direction, attempt.number, outcome)
         decision = machine.advance(saga, reply, now, self._chance())
         self._take_turn(live, decision, now, keep=True)
 
@@ -365,7 +365,7 @@ class Runtime:
         if live.unwritten == 0 and not live.attempts:
             self.on_idle(live)
 
-    def _call(self, live: Live, call: machine.Call) -> None:
+    def _call(self, live: Live, call: stimuli.Call) -> None:
         saga = live.saga
         attempt = Attempt(saga, call.place, call.direction, call.attempt, self._replied)
         live.attempts[call.place] = attempt
@@ -484,4 +484,4 @@ class Runtime:
 
     def _wake(self, live: Live) -> None:
         if self._live.get(live.saga.id) is live:
-            self.feed(live, machine.TimePassed())
+            self.feed(live, stimuli.TimePassed())
