@@ -180,6 +180,35 @@ async def test_a_reply_that_is_not_the_declared_message_is_unknown(stage: Stage)
     assert "garbled" in (stage.folder / "amends.log").read_text()
 
 
+DECLINED = rule("OK", "REJECTED", "response.status == Hold.Status.DECLINED", "NO_GUEST")
+
+
+async def test_a_rejection_after_an_attempt_without_an_answer_is_undone(stage: Stage) -> None:
+    """That attempt may still land. What is not there to undo is as good as undone, by a rule."""
+    fault(stage, "HoldRoom", "down")
+    step = hold_room()
+    step.try_outcomes.append(DECLINED)
+    step.compensate_outcomes.append(rule("NOT_FOUND", "SUCCEEDED"))
+    customer = wanted(stage.releases.first, guest={"name": "Nobody"})
+    saga = await stage.run(only(step), customer, "in-doubt")
+    assert (saga.state, states(saga)) == (State.COMPENSATED, {"hold-room": "COMPENSATED"})
+    assert saga.turn_back.reason == "NO_GUEST"
+    assert stage.request("ReleaseHold", "ReleaseHoldRequest", "in-doubt").reference == "in-doubt"
+
+
+async def test_a_response_that_rejects_after_others_that_were_pending_is_believed(stage: Stage) -> None:
+    """It is the service's own word, and nothing is undone; a status is not, and something may come yet."""
+    step = hold_room()
+    step.try_outcomes.extend([DECLINED, rule("OK", "PENDING", "response.status == Hold.Status.REQUESTED")])
+    step.compensate_outcomes.append(rule("NOT_FOUND", "SUCCEEDED"))
+    fault(stage, "HoldRoom", "requested")
+    saga = await stage.run(only(step), wanted(stage.releases.first, guest={"name": "Nobody"}), "believed")
+    assert (saga.state, stage.calls("ReleaseHold", "believed")) == (State.COMPENSATED, [])
+    fault(stage, "HoldRoom", "requested")
+    saga = await stage.run(only(step), wanted(stage.releases.first, house="Atlantis"), "not-believed")
+    assert (saga.state, len(stage.calls("ReleaseHold", "not-believed"))) == (State.COMPENSATED, 1)
+
+
 async def test_a_response_that_is_too_large_to_keep_is_unknown(stage: Stage) -> None:
     """More than 1 MiB: the step is asked again, and then undone."""
     fault(stage, "HoldRoom", "bulky", "bulky")

@@ -138,7 +138,7 @@ class FrontDesk(desk_pb2_grpc.FrontDeskServicer):  # type: ignore[misc] # genera
         fault = self._next_fault(method)
         if fault == "silent":
             await asyncio.Event().wait()  # until the caller has lost patience
-        if fault == "closed":
+        if fault in ("closed", "down"):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the desk is closed")
         if fault == "busy":
             await context.abort(grpc.StatusCode.ABORTED, "somebody else is at it, try again")
@@ -167,7 +167,7 @@ class FrontDesk(desk_pb2_grpc.FrontDeskServicer):  # type: ignore[misc] # genera
             return response
 
     def _next_fault(self, method: str) -> str:
-        """Takes the next fault of a method; "closed" is one that stays."""
+        """Takes the next fault of a method; "closed" stays."""
         file = self._faults / method
         if not file.exists():
             return ""
