@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from amends_coordinator.calls.attempt import Attempt
 from amends_coordinator.core.saga import Saga
@@ -10,9 +10,6 @@ from amends_coordinator.core.stimuli import Decision
 from amends_coordinator.core.transitions import SagaState
 from amends_coordinator.store.interface import Append, StoreError
 from amends_coordinator.timers import Timer
-
-if TYPE_CHECKING:
-    from amends_coordinator.runtime.runtime import Runtime
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +51,19 @@ class Live:
             watcher()
 
 
+class TurnOwner(Protocol):
+    """Who drives the sagas that turns are about."""
+
+    def live(self, saga_id: str) -> Live | None:
+        """Finds a saga in memory."""
+
+    def turn_is_durable(self, turn: "Turn") -> None:
+        """Carries a turn out."""
+
+    def turn_has_failed(self, turn: "Turn", error: StoreError) -> None:
+        """Gives a turn up."""
+
+
 @dataclass(slots=True, eq=False)
 class Turn:
     """A decision about a saga, on its way to the disk; an entry of the journal.
@@ -61,7 +71,7 @@ class Turn:
     ``decision`` must not be carried out before ``append`` is durable (P7).
     """
 
-    runtime: "Runtime"
+    owner: TurnOwner
     live: Live
     decision: Decision
     append: Append | None
@@ -73,15 +83,15 @@ class Turn:
     @property
     def wanted(self) -> bool:
         """Whether the saga is still ours to write (P9)."""
-        return self.runtime.live(self.live.saga.id) is self.live
+        return self.owner.live(self.live.saga.id) is self.live
 
     def done(self) -> None:
         """The facts are durable: now what they ask for may happen."""
-        self.runtime.turn_is_durable(self)
+        self.owner.turn_is_durable(self)
 
     def failed(self, error: StoreError) -> None:
         """The facts are not durable and never will be."""
-        self.runtime.turn_has_failed(self, error)
+        self.owner.turn_has_failed(self, error)
 
 
 def saga_fields(saga: Saga) -> dict[str, str]:
