@@ -107,6 +107,17 @@ async def test_descriptors_that_nobody_needs_are_not_kept() -> None:
         assert not (await register(s, plain)).HasField("descriptors")
 
 
+async def test_an_enum_that_only_an_expression_names_is_kept() -> None:
+    async with service() as s:
+        files = acme.files()
+        colour = files.file[0].enum_type.add(name="Colour")
+        colour.value.add(name="RED", number=0)
+        step = ship()
+        step.try_method.request = "BookRequest{hint: input.grams == Colour.RED ? 'red' : ''}"
+        stored = await register(s, shipping(step, descriptors=files))
+        assert [each.name for each in stored.descriptors.file[0].enum_type] == ["Colour"]
+
+
 async def test_faults_are_told_with_their_fields_and_places() -> None:
     async with service() as s:
         s.shop.files = acme.files()

@@ -68,7 +68,7 @@ def test_json_is_read_as_the_type() -> None:
     ("payload", "words"),
     [
         (acme.json(nosuch=1), "is no JSON form of acme.v1.Order"),
-        (acme.json(grams="many"), "is no JSON form of acme.v1.Order"),
+        (acme.json(grams="many"), "is no JSON form of acme.v1.Order: [^\n]*$"),
         (Payload("t/acme.v1.Order", b"\xff"), "is no acme.v1.Order: its bytes cannot be read as one"),
         (Payload("t/google.protobuf.Struct", b"\xff"), "is no google.protobuf.Struct"),
         (Payload("t/acme.v1.Booking", b""), "is a acme.v1.Booking, but must be a acme.v1.Order"),
@@ -119,6 +119,17 @@ def test_a_message_is_kept_without_a_service() -> None:
     (file,) = cut(messages=("acme.v1.Unrelated", "google.protobuf.Struct")).file
     assert [each.name for each in file.message_type] == ["Unrelated"]
     assert not file.service
+
+
+def test_an_enum_is_kept_without_a_message() -> None:
+    file = acme.money_file()
+    colour = file.enum_type.add(name="Colour")
+    colour.value.add(name="RED", number=0)
+    found = linked(file).enum("acme.money.Colour")
+    assert found is not None
+    (kept_file,) = kept([], [found]).file
+    assert [each.name for each in kept_file.enum_type] == ["Colour"]
+    assert not kept_file.message_type
 
 
 def test_extensions_are_not_kept() -> None:

@@ -12,13 +12,15 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from amends_coordinator.bindings.types import UnusableDescriptorsError
 
 
-def kept(methods: Iterable[MethodDescriptor], messages: Iterable[Descriptor]) -> FileDescriptorSet:
-    """Cuts files down to these methods and messages, with all that they are made of."""
+def kept(
+    methods: Iterable[MethodDescriptor], types: Iterable[Descriptor | EnumDescriptor]
+) -> FileDescriptorSet:
+    """Cuts files down to these methods, messages and enums, with all that they are made of."""
     keep = _Keep()
     for method in methods:
         keep.method(method)
-    for message in messages:
-        keep.message(message)
+    for kind in types:
+        keep.type(kind)
     return FileDescriptorSet(file=[keep.cut(file) for _, file in sorted(keep.files.items())])
 
 
@@ -76,10 +78,10 @@ class _Keep:
         self._methods.setdefault(method.containing_service.full_name, set()).add(method.name)
         for message in (method.input_type, method.output_type):
             self._imports.setdefault(file.name, set()).add(message.file.name)
-            self.message(message)
+            self.type(message)
 
-    def message(self, message: Descriptor) -> None:
-        waiting: list[Descriptor | EnumDescriptor] = [message]
+    def type(self, kind: Descriptor | EnumDescriptor) -> None:
+        waiting = [kind]
         while waiting:
             top = _top(waiting.pop())
             file = top.file

@@ -16,7 +16,7 @@ from google.protobuf import (
     timestamp_pb2,
     wrappers_pb2,
 )
-from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from amends_coordinator.core.values import Payload
@@ -76,6 +76,13 @@ class Types:
         except KeyError:
             return None
 
+    def enum(self, name: str) -> EnumDescriptor | None:
+        """Finds an enum by its full name."""
+        try:
+            return self.pool.FindEnumTypeByName(name)
+        except KeyError:
+            return None
+
     def method(self, path: str) -> MethodDescriptor | None:
         """Finds a method by SERVICE/METHOD."""
         service, _, name = path.partition("/")
@@ -119,7 +126,8 @@ class Types:
         try:
             return json_format.ParseDict(document, message, descriptor_pool=self.pool)
         except (json_format.Error, RecursionError) as error:
-            raise WrongPayloadError(f"is no JSON form of {name}: {error}") from error
+            words = " ".join(str(error).split())  # protobuf writes some of them in two lines
+            raise WrongPayloadError(f"is no JSON form of {name}: {words}") from error
 
 
 def message_of(descriptor: Descriptor) -> Message:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from amends_coordinator.bindings.binding import WrongStepError, find_method
@@ -53,7 +53,7 @@ class Wanted:
                 faults += error.violations
         if faults:
             raise WrongStepError(faults)
-        return kept(methods, self._messages(types, methods))
+        return kept(methods, self._named(types, methods))
 
     def faults(self, types: Types) -> Iterator[Violation]:
         """Finds the messages that are wanted and that types do not know."""
@@ -73,17 +73,21 @@ class Wanted:
                 for field, call in _calls(step):
                     yield f"steps[{place}].{field}", call
 
-    def _messages(self, types: Types, methods: Iterable[MethodDescriptor]) -> Iterator[Descriptor]:
+    def _named(
+        self, types: Types, methods: Iterable[MethodDescriptor]
+    ) -> Iterator[Descriptor | EnumDescriptor]:
+        """The messages and enums that are named, and not only reached by the methods."""
         names = {self._definition.input_type, *self._results.values()}
         packages = {
             prefix for method in methods for prefix in _prefixes(method.containing_service.file.package)
         }
         for name in names_in(text for step in self._definition.steps for text in texts_of(step)):
-            names |= {prefix + name for prefix in packages}
+            around = name.rpartition(".")[0]  # of a value, its enum
+            names |= {prefix + each for prefix in packages for each in (name, around) if each}
         for name in sorted(names - {""}):
-            message = types.message(name)
-            if message is not None:
-                yield message
+            found = types.message(name) or types.enum(name)
+            if found is not None:
+                yield found
 
 
 def _calls(step: Step) -> Iterator[tuple[str, MethodCall]]:
