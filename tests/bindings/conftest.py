@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import json_format, struct_pb2
 
 from amends.v1 import coordinator_pb2, coordinator_pb2_grpc, event_pb2, saga_pb2
 from sample_services.demo.processes import Process
@@ -151,16 +152,24 @@ class Stage:
         """Starts a saga and waits for its end, or until it is parked."""
         return await self._start_saga(definition, trip, saga_id, 30)
 
-    async def resolve(self, saga_id: str, step: str) -> None:
-        """States that a step is compensated, as an operator does who has seen to it."""
-        await self.coordinator.ResolveStep(
-            coordinator_pb2.ResolveStepRequest(
-                saga_id=saga_id,
-                step=step,
-                resolution=event_pb2.StepResolved.COMPENSATED,
-                reason="called them",
-            )
+    async def resolve(self, saga_id: str, step: str, result: dict[str, Any] | None = None) -> None:
+        """States that a step is compensated, or has succeeded with a result, as an operator does who has seen
+        to it."""
+        done = event_pb2.StepResolved.COMPENSATED if result is None else event_pb2.StepResolved.SUCCEEDED
+        request = coordinator_pb2.ResolveStepRequest(
+            saga_id=saga_id, step=step, resolution=done, reason="called them"
         )
+        if result is not None:
+            request.result.Pack(json_format.ParseDict(result, struct_pb2.Struct()))
+        while True:
+            try:
+                await self.coordinator.ResolveStep(request)
+                return
+            except grpc.aio.AioRpcError as error:
+                if (
+                    error.code() is not grpc.StatusCode.FAILED_PRECONDITION
+                ):  # a call of it is in flight just now
+                    raise
 
     async def _start_saga(
         self, definition: saga_pb2.Definition | str, trip: Any, saga_id: str, wait: int

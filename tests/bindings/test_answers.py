@@ -268,6 +268,21 @@ async def test_a_compensation_that_needs_a_response_which_nobody_has_parks_the_s
     assert (saga.state, stage.holds("unlearned")) == (State.COMPENSATED, [True])
 
 
+async def test_an_operator_can_say_what_the_service_has_answered(stage: Stage) -> None:
+    """In JSON, say; what is no such response is refused."""
+    fault(stage, "HoldRoom", "closed")
+    await stage.start(trip(), wanted(stage.releases.first), "stated")
+    await stage.until("attempt_failed", "stated", step="hold-room")
+    with pytest.raises(grpc.aio.AioRpcError, match=r"has no field named .*hold_no") as raised:
+        await stage.resolve("stated", "hold-room", {"hold_no": "hold-7"})
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    await stage.resolve("stated", "hold-room", {"holdId": "hold-7", "price": {"cents": "700"}})
+    (stage.faults / "HoldRoom").unlink()
+    assert (await stage.ended("stated")).state == State.COMPLETED
+    sent = stage.request("ConfirmStay", "ConfirmStayRequest", "stated")
+    assert (sent.hold_id, sent.cents) == ("hold-7", 700)
+
+
 async def test_an_expression_that_fails_rejects_before_a_call_is_made(stage: Stage) -> None:
     """What JSON has is seen only then: a field that is not there, a number that is negative."""
     for saga_id, nights in (("no-field", "input.stars"), ("negative", "input.nights - 3.0")):

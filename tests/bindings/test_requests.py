@@ -277,3 +277,25 @@ async def test_descriptors_may_come_with_the_definition(stage: Stage) -> None:
     definition.descriptors.CopyFrom(stage.releases.first.descriptors)
     saga = await stage.run(definition, wanted(stage.releases.first), "sent")
     assert saga.state == State.COMPLETED
+
+
+async def test_a_list_of_definitions_with_many_descriptors_comes_in_pages_that_any_client_takes(
+    stage: Stage,
+) -> None:
+    """However many were asked for: clients of gRPC take 4 MiB."""
+    definition = only(hold_room())
+    definition.descriptors.CopyFrom(stage.releases.first.descriptors)
+    desk = next(file for file in definition.descriptors.file if file.name.endswith("desk.proto"))
+    status = next(message for message in desk.message_type if message.name == "Hold").enum_type[0]
+    for number in range(100, 5_900):
+        status.value.add(name=f"A_STATE_THAT_NOBODY_NEEDS_{number}", number=number)
+    names = {f"large-{number:02}" for number in range(20)}
+    for definition.name in sorted(names):
+        await stage.register(definition)
+    found, pages = set(), 0
+    request = coordinator_pb2.ListDefinitionsRequest(page_size=1_000)
+    while pages == 0 or request.page_token:
+        page = await stage.coordinator.ListDefinitions(request)
+        found |= {each.name for each in page.definitions}
+        request.page_token, pages = page.next_page_token, pages + 1
+    assert (names <= found, pages) == (True, 3)

@@ -109,6 +109,14 @@ def check_inputs(start: Start, definition: Definition) -> None:
         raise InvalidRequestError(found)
 
 
+def check_result(result: Payload, definition: Definition, place: int) -> None:
+    """Checks that a step may have given what an operator says. Raises InvalidRequestError."""
+    if definition.steps[place].try_method is not None:
+        found = list(plan_of(definition).result_faults(place, result))
+        if found:
+            raise InvalidRequestError(found)
+
+
 def _check_payloads(request: pb.StartSagaRequest, found: list[Violation]) -> None:
     _check_payload("input", request.input, found)
     if len(request.step_inputs) > MAX_STEPS:

@@ -39,6 +39,10 @@ MAX_UNREAD = 4 * MAX_RESULTS
 """Results that a client has not taken yet, beyond which no more of its starts are read: whoever sends and
 does not read must not fill our memory. Four messages keep a client busy that does read."""
 
+MAX_PAGE_BYTES = 2 << 20
+"""Bytes of definitions in a page of more than one: descriptors can make them large, and clients of gRPC take
+4 MiB by default."""
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -149,6 +153,8 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
             raise InvalidRequestError(
                 [Violation("step", f"is {request.step!r}, but the steps of this saga are: {known}")]
             )
+        if result is not None:
+            requests.check_result(result, saga.definition, place)
         stimulus = stimuli.ResolveWished(place, resolution, request.reason, result)
         return await self._wish(request.saga_id, stimulus)
 
@@ -187,9 +193,15 @@ class CoordinatorService(coordinator_pb2_grpc.CoordinatorServicer):
     ) -> pb.ListDefinitionsResponse:
         size = requests.read_page_size(request.page_size)
         found = await self._registry.list(request.page_token, size + 1)
-        response = pb.ListDefinitionsResponse(definitions=[_definition(*each) for each in found[:size]])
-        if len(found) > size:
-            response.next_page_token = found[size - 1][0].name
+        response, taken = pb.ListDefinitionsResponse(), 0
+        for each in found[:size]:
+            definition = _definition(*each)
+            taken += definition.ByteSize()
+            if taken > MAX_PAGE_BYTES and response.definitions:
+                break
+            response.definitions.append(definition)
+        if len(found) > len(response.definitions):
+            response.next_page_token = response.definitions[-1].name
         return response
 
 

@@ -83,6 +83,10 @@ class Plan:
             else:
                 yield from self._payload_faults(field, payload, takes.full_name)
 
+    def result_faults(self, place: int, result: Payload) -> Iterator[Violation]:
+        """Finds what is wrong with what an operator says that a method has answered."""
+        yield from self._payload_faults("result", result, self._results[self._definition.steps[place].name])
+
     @cached_property
     def _uses_input(self) -> bool:
         """Whether any expression speaks of the input."""
