@@ -166,9 +166,7 @@ class Stage:
                 await self.coordinator.ResolveStep(request)
                 return
             except grpc.aio.AioRpcError as error:
-                if (
-                    error.code() is not grpc.StatusCode.FAILED_PRECONDITION
-                ):  # a call of it is in flight just now
+                if "under way" not in (error.details() or ""):
                     raise
 
     async def _start_saga(
