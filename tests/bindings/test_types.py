@@ -3,8 +3,9 @@
 import pytest
 from google.protobuf import descriptor_pb2
 
+from amends._linking import UnusableDescriptorsError
 from amends_coordinator.bindings.keeping import kept, merged
-from amends_coordinator.bindings.types import Types, UnusableDescriptorsError, WrongPayloadError, types_of
+from amends_coordinator.bindings.types import Types, WrongPayloadError, types_of
 from amends_coordinator.core.values import Payload
 from tests.bindings import acme
 

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
-from amends_coordinator.bindings.types import UnusableDescriptorsError
+from amends._linking import UnusableDescriptorsError
 
 
 def kept(

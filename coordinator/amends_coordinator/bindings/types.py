@@ -1,47 +1,17 @@
 """The messages and methods that a definition can speak of."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 
-from google.protobuf import (
-    any_pb2,
-    descriptor_pb2,
-    descriptor_pool,
-    duration_pb2,
-    empty_pb2,
-    field_mask_pb2,
-    json_format,
-    message_factory,
-    struct_pb2,
-    timestamp_pb2,
-    wrappers_pb2,
-)
+from google.protobuf import descriptor_pb2, empty_pb2, json_format, message_factory, struct_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from amends._linking import linked
 from amends_coordinator.core.values import Payload
-
-_STANDARD = (
-    any_pb2,
-    duration_pb2,
-    empty_pb2,
-    field_mask_pb2,
-    struct_pb2,
-    timestamp_pb2,
-    wrappers_pb2,
-    descriptor_pb2,
-)
-
-STANDARD_FILES = frozenset(module.DESCRIPTOR.name for module in _STANDARD)
-"""Files that need not be sent: every set of types has them."""
 
 JSON_TYPE = struct_pb2.Struct.DESCRIPTOR.full_name
 
 EMPTY_TYPE = empty_pb2.Empty.DESCRIPTOR.full_name
-
-
-class UnusableDescriptorsError(Exception):
-    """Files that do not make a whole; the message says which, and why."""
 
 
 class WrongPayloadError(Exception):
@@ -60,14 +30,7 @@ class Types:
         Raises:
             UnusableDescriptorsError: one of them contradicts another, or imports one that is missing.
         """
-        self.pool = descriptor_pool.DescriptorPool()
-        for module in _STANDARD:
-            self.pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-        for file in _in_order(files):
-            try:
-                self.pool.Add(file)
-            except TypeError as error:
-                raise UnusableDescriptorsError(f"{file.name} cannot be linked: {error}") from error
+        self.pool = linked(files)
 
     def message(self, name: str) -> Descriptor | None:
         """Finds a message by its full name."""
@@ -133,27 +96,6 @@ class Types:
 def message_of(descriptor: Descriptor) -> Message:
     """Makes an empty message of a type."""
     return message_factory.GetMessageClass(descriptor)()
-
-
-def _in_order(files: descriptor_pb2.FileDescriptorSet) -> Iterator[descriptor_pb2.FileDescriptorProto]:
-    """Puts every file after those that it imports."""
-    waiting = {file.name: file for file in files.file if file.name not in STANDARD_FILES}
-    done = set(STANDARD_FILES)
-    while waiting:
-        ready = [file for file in waiting.values() if done.issuperset(file.dependency)]
-        if not ready:
-            raise UnusableDescriptorsError(_why_stuck(waiting, done))
-        for file in ready:
-            yield waiting.pop(file.name)
-            done.add(file.name)
-
-
-def _why_stuck(waiting: dict[str, descriptor_pb2.FileDescriptorProto], done: set[str]) -> str:
-    for file in waiting.values():
-        for imported in file.dependency:
-            if imported not in done and imported not in waiting:
-                return f"{file.name} imports {imported}, which is missing; send all imports along"
-    return f"files import each other in a circle: {', '.join(sorted(waiting))}"
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
-from amends_coordinator.bindings.types import STANDARD_FILES
+from amends._linking import STANDARD_FILES
 
 VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
 

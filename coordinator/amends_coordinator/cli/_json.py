@@ -15,8 +15,9 @@ from google.protobuf import any_pb2, descriptor_pb2, json_format, struct_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from amends._linking import UnusableDescriptorsError
 from amends.v1 import event_pb2, saga_pb2
-from amends_coordinator.bindings.types import Types, UnusableDescriptorsError, WrongPayloadError
+from amends_coordinator.bindings.types import Types, WrongPayloadError
 from amends_coordinator.contract.values import payload_from_proto
 
 _JSON_TYPES: Final[dict[str, type[Message]]] = {

@@ -15,8 +15,9 @@ from typing import Any, Final, TypeVar
 from google.protobuf import any_pb2, descriptor_pool, json_format, message_factory, struct_pb2
 from google.protobuf.message import DecodeError, Message
 
+from amends._linking import UnusableDescriptorsError
 from amends.v1 import saga_pb2
-from amends_coordinator.bindings.types import UnusableDescriptorsError, types_of
+from amends_coordinator.bindings.types import types_of
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.runtime.errors import InvalidRequestError
 

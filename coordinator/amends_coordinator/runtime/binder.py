@@ -7,11 +7,12 @@ from dataclasses import replace
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from amends._linking import UnusableDescriptorsError
 from amends_coordinator.bindings.binding import WrongStepError
 from amends_coordinator.bindings.expressions import NoCelError
 from amends_coordinator.bindings.keeping import merged
 from amends_coordinator.bindings.plan import Plan
-from amends_coordinator.bindings.types import Types, UnusableDescriptorsError
+from amends_coordinator.bindings.types import Types
 from amends_coordinator.bindings.wanted import Wanted
 from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.reading import DEFINITE

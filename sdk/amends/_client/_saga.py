@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 
 from amends._client._states import Cause, Direction, SagaState, StepState, member, moment, saga_state
 from amends._definition import Definition, Step
+from amends._described import as_json
 from amends._payload import unpack
 from amends.errors import Rejected
 from amends.v1 import coordinator_pb2, saga_pb2
@@ -239,14 +240,22 @@ class Saga:
     def result(self, step: str | Step[Any, T], expected: Any = Any) -> Any:
         """Returns the result of a step as the expected type; without one, as whatever JSON says.
 
-        A step that knows the type of its result may stand for its name and the type.
+        A step that knows the type of its result may stand for its name and the type. Without a type, the
+        response of a plain method is a dict too: by protobuf's JSON mapping, with names as in ``bookingId``.
 
         Raises ``KeyError`` if the saga has no such step, ``PayloadError`` if the result has another type;
         where there is no result, that is None.
         """
         if isinstance(step, Step):
-            return self.steps[step.name].result(step.result_type or Any)
-        return self.steps[step].result(expected)
+            name, expected = step.name, step.result_type or Any
+        else:
+            name = step
+        run = self.steps[name]
+        if expected is Any and self.proto.definition.HasField("descriptors"):
+            described = as_json(run.proto.result, self.proto.definition.descriptors)
+            if described is not None:
+                return described
+        return run.result(expected)
 
     def __repr__(self) -> str:
         steps = ", ".join(f"{run.step} {run.state.name}" for run in self.steps.values())

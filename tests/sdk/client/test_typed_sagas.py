@@ -1,13 +1,16 @@
 """Steps that make their own input, and that know the type of their result."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 
 from amends import Client, DeclaredAction, Definition, PayloadError, Saga, Step
 from amends._payload import pack, unpack
 from amends.v1 import saga_pb2
+from tests.bindings import acme
 from tests.sdk.client.fake_coordinator import FakeCoordinator
 
 CHARGE = DeclaredAction(participant="payments", name="charge", input_type=Int64Value, result_type=StringValue)
@@ -73,3 +76,32 @@ def test_a_result_of_another_type_is_told() -> None:
 def test_the_result_of_a_step_without_a_type_is_whatever_json_says() -> None:
     """As where no type is named."""
     assert completed({"id": "r-1"}).result(Step("pay", "payments", "charge")) == {"id": "r-1"}
+
+
+def described(result: Any, files: FileDescriptorSet) -> Saga:
+    run = saga_pb2.StepRun(step="book", state=saga_pb2.StepRun.SUCCEEDED, result=pack(result))
+    return Saga(saga_pb2.Saga(steps=[run], definition=saga_pb2.Definition(descriptors=files)))
+
+
+def test_the_response_of_a_plain_method_is_json_where_the_saga_describes_it() -> None:
+    """Nobody needs generated code to read it; who has some may say so."""
+    booking = acme.message("acme.v1.Booking", id="b-1", price={"cents": 250})
+    saga = described(booking, acme.files())
+    assert saga.result("book") == {"id": "b-1", "price": {"cents": "250"}}
+    assert saga.result(Step("book", "carrier", "book")) == {"id": "b-1", "price": {"cents": "250"}}
+    assert saga.result("book", type(booking)) == booking
+
+
+def test_json_stays_what_it_is_where_a_saga_describes_other_things() -> None:
+    """Whole numbers are whole, as ever."""
+    assert repr(described({"cents": 250}, acme.files()).result("book")) == "{'cents': 250}"
+
+
+def test_what_descriptors_do_not_describe_has_to_be_named() -> None:
+    """Nor what damaged ones would have described."""
+    with pytest.raises(PayloadError):
+        described(acme.message("acme.v1.Booking"), FileDescriptorSet(file=[acme.money_file()])).result("book")
+    with pytest.raises(PayloadError):
+        described(acme.message("acme.v1.Booking"), FileDescriptorSet(file=[acme.carrier_file()])).result(
+            "book"
+        )
