@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from amends_coordinator.calls.attempt import NOT_SENT
-from amends_coordinator.core.definition import OutcomeKind, OutcomeRule, Step
+from amends_coordinator.core.definition import Kind, OutcomeKind, OutcomeRule, Step
 from amends_coordinator.core.outcomes import (
     Compensated,
     Outcome,
@@ -228,6 +228,15 @@ async def test_a_request_that_cannot_be_made_is_not_sent(carrier: Carrier, rig: 
     refused = await asyncio.wait_for(future, 5)
     assert isinstance(refused, Refused)
     assert "the response of the Try, which was never learned" in refused.refusal.message
+    assert carrier.calls == []
+
+
+async def test_what_no_method_undoes_is_refused(carrier: Carrier, rig: Rig) -> None:
+    """A pivot may be rejected in the end while an earlier attempt is in doubt: a person has to look."""
+    pivot = acme.ship(kind=Kind.PIVOT, compensate_method=None)
+    refused = await outcome(rig, pivot, BACKWARD)
+    assert isinstance(refused, Refused)
+    assert refused.refusal.reason == "NOT_COMPENSATABLE"
     assert carrier.calls == []
 
 

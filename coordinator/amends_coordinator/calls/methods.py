@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 
 TYPE_PREFIX = "type.googleapis.com/"
 
+_NOTHING_UNDOES = (
+    "an earlier attempt of the step is in doubt, and it has no method that would undo it; find out what "
+    "became of that attempt, undo it if need be, and resolve the step"
+)
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -37,6 +42,9 @@ class Methods:
             grpc.aio.AioRpcError: it ended with a status that is not OK.
         """
         saga, place, direction = attempt.saga, attempt.place, attempt.direction
+        call = attempt.step.method(direction)
+        if call is None:  # of a pivot that was rejected, while an earlier attempt of it is in doubt
+            return not_done(direction, "NOT_COMPENSATABLE", _NOTHING_UNDOES)
         try:
             plan = plan_of(saga.definition)
             request = plan.request(saga, place, direction).SerializeToString(deterministic=True)
@@ -49,8 +57,6 @@ class Methods:
             )
         if len(request) > MAX_REQUEST:
             return too_large(direction, len(request))
-        call = attempt.step.method(direction)
-        assert call is not None, "Invariant: what has no method is never called"
         response = await self._callable(call.method)(
             request, timeout=attempt.step.timeout, metadata=(*_saga_metadata(attempt), *metadata)
         )
