@@ -121,6 +121,23 @@ def message_of_struct(content: dict[str, Any]) -> Any:
     return json_format.ParseDict(content, struct_pb2.Struct())
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("BookRequest{?hint: any.?note}", "n"),
+        ("BookRequest{?hint: any.?nothing}", ""),
+        ("BookRequest{hint: any.?nothing.orValue('none')}", "none"),
+        (
+            "BookRequest{hint: any.note.upperAscii().replace('N', 'm') + any.?a.b.orValue('a,b').split(',')[1]}",
+            "mb",
+        ),
+    ],
+)
+def test_optional_values_and_strings_have_their_extensions(text: str, hint: str) -> None:
+    made = compile_for(text).message({"any": {"note": "n"}})
+    assert made.SerializeToString() == acme.message("acme.v1.BookRequest", hint=hint).SerializeToString()
+
+
 def test_an_empty_message_is_made() -> None:
     made = compile_for("google.protobuf.Empty{}", wanted="google.protobuf.Empty").message({})
     types = acme.types()

@@ -101,11 +101,17 @@ def compiled(
     """
     try:
         from cel_expr_python import cel
+        from cel_expr_python.ext import ext_optional, ext_strings
     except ModuleNotFoundError as error:
         raise NoCelError from error
     declared = {name: cel.Type.DYN if kind == DYNAMIC else cel.Type(kind) for name, kind in variables.items()}
     try:
-        env = cel.NewEnv(descriptor_pool=types.pool, variables=declared, container=package)
+        env = cel.NewEnv(
+            descriptor_pool=types.pool,
+            variables=declared,
+            container=package,
+            extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()],
+        )
         expression = env.compile(text)
     except (RuntimeError, TypeError, ValueError) as error:
         raise WrongExpressionError(_fault(str(error))) from error

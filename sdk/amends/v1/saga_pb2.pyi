@@ -273,8 +273,9 @@ class MethodCall(_message.Message):
     "shop.v1.Shipping/ShipOrder".
     """
     request: _builtins.str
-    """Makes the request: an expression in CEL (https://cel.dev) that gives the message which the method takes,
-    such as "ShipOrderRequest{order_id: input.id, hall: results.reserve.hall}". At most 16 KiB. It knows
+    """Makes the request: an expression in CEL (https://cel.dev), with its extensions for optional values and for
+    strings, that gives the message which the method takes, such as
+    "ShipOrderRequest{order_id: input.id, hall: results.reserve.hall}". At most 16 KiB. It knows
 
     - input: the input of the saga;
     - results.NAME: the result of the step NAME, one that this step needs, directly or not; in NAME an
