@@ -238,6 +238,16 @@ async def test_a_participant_that_does_not_say_what_it_gives_is_waited_for_where
         assert (await register(s, after_reserve("'words'"))).version == 1
 
 
+async def test_a_participant_that_was_replaced_is_asked_anew_before_a_definition_is_refused() -> None:
+    """What it said long ago describes no result that the other version gives."""
+    async with service() as s:
+        s.shop.files = acme.files()
+        s.bank.description = giving("other.v1.Thing")
+        assert (await register(s, after_reserve("'words'"))).version == 1
+        s.bank.description = giving("google.protobuf.Struct")
+        assert (await register(s, after_reserve("results.reserve.shelf"))).version == 2
+
+
 # Starts
 
 
@@ -311,6 +321,15 @@ async def test_a_service_that_went_away_keeps_no_saga_from_starting(monkeypatch:
         s.shop.files = RpcError(grpc.StatusCode.UNAVAILABLE)
         assert (await begin(s, "b")).definition.HasField("descriptors")
         assert len(s.shop.reflected) == 2
+
+
+async def test_what_a_service_said_is_kept_for_bad_times_when_another_one_changes() -> None:
+    async with service() as s:
+        s.shop.files = acme.files()
+        await begin(s, "a", definition=shipping(RESERVE, ship()))
+        s.admission.participant_changed("bank")
+        s.shop.files = RpcError(grpc.StatusCode.UNAVAILABLE)
+        assert (await begin(s, "b", definition=shipping(RESERVE, ship()))).definition.HasField("descriptors")
 
 
 async def test_a_start_is_the_same_though_its_service_is_away_by_now() -> None:

@@ -21,6 +21,7 @@ from amends_coordinator.core.checks import Violation, first_faults
 from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.limits import MAX_DESCRIPTORS
 from amends_coordinator.runtime.errors import InvalidRequestError, UnavailableError
+from amends_coordinator.runtime.together import Together
 
 _SEND_THEM = "send descriptors with the definition"
 
@@ -31,9 +32,10 @@ class Binder:
     def __init__(self, participants: Mapping[str, Caller]) -> None:
         """Asks these participants."""
         self._participants = participants
+        self._binding: Together[Definition, Definition] = Together()
 
     async def bind(self, definition: Definition, results: Mapping[str, str | None]) -> Definition:
-        """Gives a definition its descriptors, no more than it needs.
+        """Gives a definition its descriptors, no more than it needs; once for all who bring it meanwhile.
 
         Args:
             definition: has passed the checks.
@@ -45,6 +47,9 @@ class Binder:
                 of what types they are.
             UnavailableError: a participant that would have to say so does not answer.
         """
+        return await self._binding.do(definition, lambda: self._bind(definition, results))
+
+    async def _bind(self, definition: Definition, results: Mapping[str, str | None]) -> Definition:
         wanted = Wanted(definition, {name: kind for name, kind in results.items() if kind})
         silent = sorted(name for name in wanted.used if results.get(name, "") is None)
         if silent:
