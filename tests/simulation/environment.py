@@ -100,9 +100,8 @@ class Loop(VirtualLoop):
 def _make_task(loop: Any, work: Coroutine[Any, Any, Any], **options: Any) -> "asyncio.Task[Any]":
     """Makes tasks that belong to the process they are started in; a task factory."""
     task = Task(loop.next_number(), work, loop=loop, **options)
-    process = Process.of(options.get("context"))
-    if process is not None:
-        process.adopt(task)
+    if task.process is not None:
+        task.process.adopt(task)
     return task
 
 

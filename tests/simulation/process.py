@@ -118,6 +118,7 @@ class Task(_Numbered, asyncio.Task[Any]):
 
     def __init__(self, number: int, work: Coroutine[Any, Any, Any], **options: Any) -> None:
         self._number = number
+        self.process = Process.of(options.get("context"))
         super().__init__(work, **options)
 
 

@@ -1,6 +1,5 @@
 """Runs worlds: one from its seed, or many on all processors."""
 
-import asyncio
 import contextlib
 import io
 import logging
@@ -15,7 +14,7 @@ from tests.simulation.checker import Checker
 from tests.simulation.environment import Loop, simulated
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, Scope, draw
-from tests.simulation.process import Process
+from tests.simulation.process import Task
 from tests.simulation.story import Story
 from tests.simulation.world import World
 
@@ -74,6 +73,6 @@ async def _live(loop: Loop, plan: Plan, story: Story, home: Path) -> Checker:
 def _object_to(checker: Checker, context: dict[str, Any]) -> None:
     """Takes an error that nobody expected for a broken promise, unless it is the last word of the dead."""
     task = context.get("task") or context.get("future")
-    process = Process.of(task.get_context()) if isinstance(task, asyncio.Task) else None
+    process = task.process if isinstance(task, Task) else None
     if process is None or process.alive:
         checker.object(f"P2: nobody expected this: {context.get('message')}: {context.get('exception')!r}")
