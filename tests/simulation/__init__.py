@@ -15,10 +15,11 @@ The same seed gives the same run, to the last event. Where to find what:
 * `environment` replaces what the code runs on: clock, chance, threads of SQLite, the transport of gRPC.
 * `process` has processes that can be killed, `disk` what they keep, `network` what befalls messages between
   them, `rpc` and `endpoints` what gRPC is to the code; a `node` starts one process after the other.
-* `plan` draws from the seed what is to happen; `participants` and `clients` are those to whom
-  it happens; `happenings` are what happens, and `world` lets it.
-* `checker` watches, and objects where a promise is broken; `story` tells what happened, `shrinking` makes
-  that short.
+* `plan` draws from the seed what is to happen, and `bindings` how steps call methods; `participants`,
+  `clients` and `depot`, a service without Amends of which nothing but its `interface` is known, are those to
+  whom it happens; `happenings` are what happens, and `world` lets it.
+* `checker` watches, and objects where a promise is broken; `said` holds the log against what was answered,
+  which `messages` reads. `story` tells what happened, `shrinking` makes that short.
 * `mutants` are deliberate faults, by which the checks show that they can fail; `mutating` puts them in.
 * `running` runs one world, `commands` as many as you like.
 """

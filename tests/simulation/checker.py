@@ -12,16 +12,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from amends.v1 import coordinator_pb2, event_pb2, participant_pb2, saga_pb2
+import grpc
+
+from amends.v1 import coordinator_pb2, event_pb2, saga_pb2
 from amends_coordinator.contract.facts import decode_event, event_to_proto
 from amends_coordinator.core import facts as f
 from amends_coordinator.core.transitions import SagaState, StepState
 from amends_coordinator.core.values import Cause, Direction
 from tests.promises.effects import NO_EFFECT, Effect, broken_promises
-from tests.simulation.messages import calls, replies
+from tests.simulation.bindings import DEPOT
+from tests.simulation.messages import Asked, calls, replies
 from tests.simulation.process import Process
 from tests.simulation.record import Record
 from tests.simulation.rpc import Rpc
+from tests.simulation.said import Said, wrong_request
 from tests.simulation.story import Story, in_words
 
 PUNCTUAL = 0.01
@@ -36,6 +40,10 @@ ATTENTION = 10
 Key = tuple[str, str]
 """A saga's id and the name of a step."""
 
+_EFFECTS = {"TRIED": (1, 0), "COMPENSATED": (1, 1), "STORED": (1, 0), "TAKEN": (1, 1)}
+"""How often a step was done and undone, for the states of a fence and for those of the depot's shelf; in all
+others it never was."""
+
 _UNSURE = ("INTENDED", "COMPENSATED")
 """States of a fence that do not say for certain what happened outside the database."""
 
@@ -49,10 +57,7 @@ class Checker:
         """Watches a world whose story is told here."""
         self.sagas: dict[str, Record] = {}
         self.effects: defaultdict[Key, Effect] = defaultdict(Effect)
-        self.statuses_lie = (
-            False  # whether something on the way may reject or refuse in a participant's place
-        )
-        self._said: set[tuple[str, str, str]] = set()  # sagas, steps, and outcomes that were answered
+        self.said = Said()
         self.closed: set[Key] = set()  # of which somebody was told that they are compensated
         self.broken = ""  # the first promise that was broken, and how
         self.broken_saga = ""
@@ -132,24 +137,15 @@ class Checker:
 
     def _check_event(self, kept: Record, process: Process, event: f.Event) -> None:
         self._check_punctual(kept, process, event)
-        match event.fact:
-            case f.CompensationStarted():
-                self._check_pivot(kept)
-            case f.StepRejected(step=step):
-                self._check_said(kept, step, "rejected")
-            case f.CompensationRefused(step=step):
-                self._check_said(kept, step, "refused")
+        if isinstance(event.fact, f.CompensationStarted):
+            self._check_pivot(kept)
+        objection = self.said.objection(kept, process, event.fact)
+        if objection:
+            self.object(objection, kept.saga.id)
         try:
             kept.take(event)
         except (AssertionError, LookupError) as error:
             self.object(str(error) or repr(error), kept.saga.id)
-
-    def _check_said(self, kept: Record, step: str, outcome: str) -> None:
-        """A participant has said so, or something on the way, where statuses are made up."""
-        if not self.statuses_lie and (kept.saga.id, step, outcome) not in self._said:
-            self.object(
-                f"P3: {step} is recorded as {outcome}, and its participant has not said so", kept.saga.id
-            )
 
     def coordinator_read(self, process: Process, work: Any, result: Any) -> None:
         """Notes which events a coordinator has seen: only what follows them may it write."""
@@ -230,16 +226,16 @@ class Checker:
         for saga_id in self.sagas:
             self.check_effects(saga_id)
         known: dict[Key, tuple[str, str]] = {}
-        for file in fences.values():
+        for name, file in fences.items():
             with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as fence:
-                for saga_id, step, *row in fence.execute(_FENCE):
+                for saga_id, step, *row in fence.execute(_SHELF if name == DEPOT else _FENCE):
                     known[saga_id, step] = tuple(row)
         for key in {**known, **self.effects}:
             self._check_fence(key, *known.get(key, ("none", "")))
 
     def _check_fence(self, key: Key, state: str, action: str) -> None:
         effect = self.effects.get(key, NO_EFFECT)
-        expected = {"TRIED": (1, 0), "COMPENSATED": (1, 1)}.get(state, (0, 0))
+        expected = _EFFECTS.get(state, (0, 0))
         found = (effect.applied, effect.undone)
         if found == expected or (state in _UNSURE and action == "external"):
             return
@@ -291,28 +287,28 @@ class Checker:
 
     def call_leaves(self, rpc: Rpc, data: bytes) -> None:
         """Checks that a call which leaves the coordinator is legal by what is durable."""
-        for request in calls(rpc, data).values():
-            self._check_call(rpc.client, request)
+        for asked in calls(rpc, data).values():
+            self._check_call(rpc.client, asked)
 
-    def _check_call(self, process: Process, request: Any) -> None:
-        forward = isinstance(request, participant_pb2.TryRequest)
-        direction = Direction.FORWARD if forward else Direction.BACKWARD
-        word = "Try" if forward else "Compensate"
-        self._story.tell(f"{process} calls {word} {request.attempt} of {request.step}", request.saga_id)
-        kept = self.sagas.get(request.saga_id)
+    def _check_call(self, process: Process, asked: Asked) -> None:
+        self._story.tell(f"{process} calls {asked.word} {asked.attempt} of {asked.step}", asked.saga_id)
+        self.said.call_left(process, asked)
+        kept = self.sagas.get(asked.saga_id)
         if kept is None:
-            self.object(f"P7: {word} of {request.step} leaves, and no start is on disk", request.saga_id)
+            self.object(f"P7: {asked.word} of {asked.step} leaves, and no start is on disk", asked.saga_id)
             return
-        place = kept.saga.definition.position[request.step]
+        place = kept.saga.definition.position[asked.step]
         if self._contested(kept, process):
             # Legal by what it knew; the fences see to the rest.
             minds = kept.as_known_to(process)
-            found = [mind.objection(place, direction, request.attempt) for mind in minds]
+            found = [mind.objection(place, asked.direction, asked.attempt) for mind in minds]
             objection = "" if "" in found else f"{found[-1] if found else 'P7: it has seen no event'}"
         else:
-            objection = kept.objection(place, direction, request.attempt)
+            objection = kept.objection(place, asked.direction, asked.attempt)
+            if asked.method is not None and not objection:
+                objection = wrong_request(kept, asked)
         if objection:
-            self.object(f"{objection} ({word} {request.attempt} of {request.step})", request.saga_id)
+            self.object(f"{objection} ({asked.word} {asked.attempt} of {asked.step})", asked.saga_id)
 
     def call_arrives(self, rpc: Rpc, data: bytes) -> None:
         """Remembers what a participant is asked, to know what its answer is about."""
@@ -321,12 +317,13 @@ class Checker:
     def reply_leaves(self, rpc: Rpc, data: bytes) -> None:
         """Checks that nobody is told what is not so."""
         service, _, method = rpc.path.removeprefix("/amends.v1.").partition("/")
-        if service == "Participant":
-            for number, response in replies(method, data):
-                request = rpc.notes.get(number)
-                if request is not None:
-                    self._check_answer(rpc, request, response)
-        elif method in _SAGA_ANSWERS:
+        for number, outcome in replies(rpc.path, data):
+            asked = rpc.notes.get(number)
+            if asked is not None:
+                self._check_answer(rpc, asked, outcome, data)
+        if service != "Coordinator":
+            return
+        if method in _SAGA_ANSWERS:
             saga = saga_pb2.Saga.FromString(data)
             self._check_told(rpc, saga.id, saga.sequence)
         elif method == "WatchSaga":
@@ -338,17 +335,23 @@ class Checker:
                 if not result.HasField("error"):
                     self._check_told(rpc, result.saga_id, 1)
 
-    def _check_answer(self, rpc: Rpc, request: Any, response: Any) -> None:
-        outcome = response.WhichOneof("outcome") if response is not None else "an error"
-        word = "Try" if isinstance(request, participant_pb2.TryRequest) else "Compensate"
-        text = f"{rpc.server} answers {word} {request.attempt} of {request.step}: {outcome}"
-        self._story.tell(text, request.saga_id)
-        key = (request.saga_id, request.step)
-        self._said.add((*key, str(outcome)))
+    def status_leaves(self, rpc: Rpc, code: grpc.StatusCode) -> None:
+        """Takes down what a method says by a status: of the depot's codes, one says that nothing was done."""
+        asked = rpc.notes.get(0)
+        if asked is not None and asked.method is not None:
+            not_done = "rejected" if asked.direction is Direction.FORWARD else "refused"
+            outcome = not_done if code is grpc.StatusCode.FAILED_PRECONDITION else code.name
+            self._check_answer(rpc, asked, outcome, b"")
+
+    def _check_answer(self, rpc: Rpc, asked: Asked, outcome: str, response: bytes) -> None:
+        text = f"{rpc.server} answers {asked.word} {asked.attempt} of {asked.step}: {outcome}"
+        self._story.tell(text, asked.saga_id)
+        key = (asked.saga_id, asked.step)
+        self.said.answered(asked, outcome, response)
         if outcome == "compensated":
             self.closed.add(key)
         if outcome == "succeeded" and key in self.closed:
-            self.object(f"P5: {request.step} answers that it succeeded, after it was compensated", key[0])
+            self.object(f"P5: {asked.step} answers that it succeeded, after it was compensated", key[0])
 
     def _check_same(self, event: event_pb2.Event) -> None:
         kept = self.sagas.get(event.saga_id)
@@ -377,5 +380,7 @@ _NEW_EVENTS = """
 _ROW = "SELECT state, needs_attention, end_time FROM sagas WHERE id = ?"
 
 _FENCE = "SELECT saga_id, step, state, action FROM amends_fence"
+
+_SHELF = "SELECT saga, step, state, 'method' FROM shelf"
 
 _NEW_EFFECTS = "SELECT id, saga, step, what FROM ledger WHERE id > ? ORDER BY id"

@@ -34,12 +34,15 @@ class Clients:
         """Starts a saga, and compares what the answer promises with what is on disk (P1, P10)."""
         definition = plan.definition
         if content == "definition":
-            definition = Definition(definition.name, definition.steps, timeout=ODD_TIMEOUT)
-        inputs = plan.step_inputs
-        if content == "inputs":
-            inputs = {step: {**mood, ODD: 1.0} for step, mood in inputs.items()}
+            definition = Definition(
+                definition.name,
+                definition.steps,
+                timeout=ODD_TIMEOUT,
+                input_type=definition.input_type,
+                descriptors=definition.descriptors,
+            )
         labels = {ODD: "yes"} if content == "labels" else {}
-        options = {"saga_id": plan.id, "step_inputs": inputs, "labels": labels}
+        options = {"saga_id": plan.id, "labels": labels, **plan.inputs(ODD if content == "inputs" else "")}
         try:
             if plan.way == "stream":
                 async with self._client.starter() as starter:
@@ -127,6 +130,7 @@ def _content_of(saga: Saga) -> str:
     """With which content a saga was started."""
     if ODD in saga.labels:
         return "labels"
-    if any(ODD.encode() in payload.value for payload in saga.step_inputs.values()):
+    payloads = [*saga.step_inputs.values(), *([] if saga.input is None else [saga.input])]
+    if any(ODD.encode() in payload.value for payload in payloads):
         return "inputs"
     return "definition" if saga.definition.timeout == ODD_TIMEOUT else FIRST

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
+import grpc
+
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ class Observer(Protocol):
 
     def reply_leaves(self, rpc: "Rpc", data: bytes) -> None:
         """A message of whoever was called leaves its process."""
+
+    def status_leaves(self, rpc: "Rpc", code: grpc.StatusCode) -> None:
+        """Whoever was called ends the call by a status that is an error."""
 
     def call_arrives(self, rpc: "Rpc", data: bytes) -> None:
         """A message of a caller is about to be read."""

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from random import Random
+from typing import Any
 
 from amends import Definition
-from amends_coordinator.contract.definitions import definition_to_proto
+from amends_coordinator.contract.definitions import definition_from_proto, definition_to_proto
 from amends_coordinator.core import definition as core
 from tests.core.core_worlds import random_definition
+from tests.simulation.bindings import DEPOT, Given, with_methods
 from tests.simulation.network import Weather
 
 COORDINATOR = "coordinator"
@@ -28,6 +30,9 @@ OTHER = ("labels", "inputs", "definition")
 """Where a start with the same id and other content may differ from it."""
 
 MAX_SAGAS = 14
+
+METHODS = 0.4
+"""Chance that some steps of a world call methods of a service that knows nothing of Amends."""
 
 
 class Fault(StrEnum):
@@ -108,11 +113,19 @@ class SagaPlan:
     way: str  # of starting: "start", "stream", or "run", which waits for the end
     watched: bool
     again: tuple[tuple[float, str], ...]  # further starts: when, and with which content
+    given: Given | None = None  # what steps that call methods are given
 
-    @property
-    def step_inputs(self) -> dict[str, dict[str, float]]:
-        """The inputs of the steps."""
-        return {step: asdict(mood) for step, mood in self.moods.items()}
+    def inputs(self, odd: str) -> dict[str, Any]:
+        """The inputs of the saga and its steps, as options of a start; ``odd`` makes them other ones."""
+        mark = {odd: 1.0} if odd else {}
+        performing = [step.name for step in self.definition.steps if step.action]
+        step_inputs: dict[str, Any] = {step: {**asdict(self.moods[step]), **mark} for step in performing}
+        if self.given is None:
+            return {"step_inputs": step_inputs}
+        return {
+            "input": self.given.input(odd),
+            "step_inputs": step_inputs | self.given.step_inputs(odd),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +151,13 @@ class Plan:
     crashing: float = 0.0  # chance that a node dies as it writes
     calls_in_flight: int = 1_000
     live_sagas: int = 50_000
+    methods: bool = False  # whether there is a depot, whose methods are called
+    reflects: bool = False  # whether it can be asked for its types
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The nodes that are called."""
+        return (*PARTICIPANTS, DEPOT) if self.methods else PARTICIPANTS
 
 
 def draw(seed: int, scope: Scope) -> Plan:
@@ -151,7 +171,7 @@ def draw(seed: int, scope: Scope) -> Plan:
     count = min(random.randint(1, MAX_SAGAS), scope.sagas)
     sagas = [_saga(random, f"s{number}", seconds, faults) for number in range(1, count + 1)]
     crashing = random.choice([0.0, 0.002, 0.02]) if Fault.CRASHES in faults else 0.0
-    return Plan(
+    plan = Plan(
         seed=seed,
         faults=faults,
         seconds=seconds,
@@ -163,6 +183,28 @@ def draw(seed: int, scope: Scope) -> Plan:
         calls_in_flight=random.choice([1, 2, 1_000]),
         live_sagas=random.choice([2, 50_000, 50_000]),
     )
+    _add_methods(plan, Random(f"{seed}/{scope.variation}/methods"))
+    return plan
+
+
+def _add_methods(plan: Plan, random: Random) -> None:
+    """Has some worlds call methods, too. What else they are does not depend on it."""
+    plan.methods = random.random() < METHODS
+    if not plan.methods:
+        return
+    plan.reflects = random.random() < 0.4
+    for place, saga in enumerate(plan.sagas):
+        if random.random() < 0.7:
+            moods = {step: asdict(mood) for step, mood in saga.moods.items()}
+            drawn = definition_from_proto(saga.definition.to_proto())
+            definition, given = with_methods(random, saga.id, drawn, moods, plan.reflects)
+            message = definition_to_proto(definition)
+            plan.sagas[place] = replace(saga, definition=Definition.from_proto(message), given=given)
+    for fault in sorted(plan.faults & _DRAW_DEPOT.keys()):
+        for _ in range(random.randint(1, 3)):
+            kind, arguments = _DRAW_DEPOT[fault](random)
+            plan.occurrences.append(Occurrence(random.uniform(0.0, plan.seconds), kind, arguments))
+    plan.occurrences.sort(key=lambda each: each.at)
 
 
 def _saga(random: Random, saga_id: str, seconds: float, faults: frozenset[Fault]) -> SagaPlan:
@@ -286,4 +328,18 @@ _DRAW = {
     Fault.RESTARTS: _restart,
     Fault.ZOMBIES: lambda random: ("zombie", (random.uniform(0.5, 20.0),)),
     Fault.DISKS: _disk,
+}
+
+_DRAW_DEPOT = {
+    Fault.DELAYS: lambda random: ("slow", (DEPOT, random.choice([0.5, 5.0, 20.0]))),
+    Fault.PARTITIONS: lambda random: (
+        "cut",
+        (COORDINATOR, DEPOT, random.choice([0.5, 5.0, 30.0]), random.random() < 0.5),
+    ),
+    Fault.CRASHES: lambda random: ("crash", (DEPOT, random.randint(0, 40))),
+    Fault.RESTARTS: lambda random: ("restart", (DEPOT,)),
+    Fault.DISKS: lambda random: (
+        "disk",
+        (random.choice(["full", "failing", "slow"]), DEPOT, random.choice([0.2, 2.0, 10.0])),
+    ),
 }

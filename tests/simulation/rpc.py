@@ -7,11 +7,12 @@ from typing import Any, Final, NoReturn
 
 import grpc
 
+from tests.simulation.interface import SERVICE
 from tests.simulation.network import Network
 from tests.simulation.process import Process
 
 _GARBLED: Final = object()
-"""In place of a message: bytes that are none. grpc.aio hands them over as None."""
+"""In place of a message: bytes that are none. grpc.aio hands them over as None to whoever wants a message."""
 
 _MADE_UP = (
     grpc.StatusCode.UNAVAILABLE,
@@ -53,8 +54,9 @@ class Rpc:
         self.path = path
         self.metadata = metadata
         self.notes: dict[Any, Any] = {}  # the observer's
-        self._serialize = conversions["request_serializer"]
-        self._deserialize = conversions["response_deserializer"]
+        # Without them, bytes go as they are.
+        self._serialize = conversions.get("request_serializer") or _as_it_is
+        self._deserialize = conversions.get("response_deserializer")
         self._loop = asyncio.get_running_loop()
         self._until = None if timeout is None else self._loop.time() + timeout
         self._requests: deque[bytes] = deque()
@@ -126,6 +128,8 @@ class Rpc:
             self._news.clear()
             await self._news.wait()
         found = self._responses.popleft()
+        if self._deserialize is None:
+            return found
         return None if found is _GARBLED else self._deserialize(found)
 
     def cancel(self) -> None:
@@ -241,6 +245,8 @@ class Rpc:
         try:
             await self._answer(handler)
         except _AbortedError as aborted:
+            if not self._broken and self.server is not None and self.server.alive:
+                self.network.observer.status_leaves(self, aborted.code)
             self._down(self._failing(aborted.code, aborted.details, aborted.trailing))
         except asyncio.CancelledError:
             self._down(self._failing(grpc.StatusCode.UNAVAILABLE, "the server is shutting down"))
@@ -256,9 +262,10 @@ class Rpc:
         if handler.request_streaming:
             responses = handler.stream_stream(self._incoming(handler), context)
         else:
-            request = handler.request_deserializer(await self._next_request())
+            request = (handler.request_deserializer or _as_it_is)(await self._next_request())
             if not handler.response_streaming:
-                self._respond(handler.response_serializer(await handler.unary_unary(request, context)))
+                response = await handler.unary_unary(request, context)
+                self._respond((handler.response_serializer or _as_it_is)(response))
                 return
             responses = handler.unary_stream(request, context)
         async for response in responses:
@@ -285,10 +292,14 @@ class Rpc:
             network.injected("a reply was lost")
             self.break_off("the connection broke")
         else:
-            garbled = self.path.startswith(_PARTICIPANT) and network.chance(network.weather.garble)
+            garbled = self.path.startswith(_GARBLED_PATHS) and network.chance(network.weather.garble)
             if garbled:
                 network.injected(f"a reply of {self.server_node} was garbled")
-            self._down(lambda: self._hear(_GARBLED if garbled else data))
+            self._down(lambda: self._hear(self._garble(data) if garbled else data))
+
+    def _garble(self, data: bytes) -> Any:
+        # Without its last byte, no message is one.
+        return _GARBLED if self._deserialize is not None else data[:-1] or b"\xff"
 
     def _hear(self, message: Any) -> None:
         if not self._done:
@@ -296,7 +307,11 @@ class Rpc:
             self._news.set()
 
 
-_PARTICIPANT: Final = "/amends.v1.Participant/"
+_GARBLED_PATHS: Final = ("/amends.v1.Participant/", f"/{SERVICE}/")
+
+
+def _as_it_is(data: Any) -> Any:
+    return data
 
 
 class _AbortedError(Exception):
@@ -319,6 +334,9 @@ class _Context:
     def time_remaining(self) -> float | None:
         until = self._rpc._until
         return None if until is None else max(until - asyncio.get_running_loop().time(), 0.0)
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        raise _AbortedError(code, details, ())
 
     async def abort_with_status(self, status: grpc.Status) -> NoReturn:
         raise _AbortedError(status.code, status.details, status.trailing_metadata or ())

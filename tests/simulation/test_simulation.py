@@ -11,11 +11,11 @@ from tests.simulation.commands import COMMAND
 from tests.simulation.plan import Fault, Scope, draw
 from tests.simulation.running import run
 
-KNOWN = range(1, 61)
-FRESH = [random.randrange(1 << 32) for _ in range(30)]
+KNOWN = range(1, 46)
+FRESH = [random.randrange(1 << 32) for _ in range(20)]
 
 
-@pytest.mark.parametrize("seeds", [KNOWN[:30], KNOWN[30:], FRESH], ids=["known 1", "known 2", "fresh"])
+@pytest.mark.parametrize("seeds", [KNOWN[:22], KNOWN[22:], FRESH], ids=["known 1", "known 2", "fresh"])
 def test_no_world_breaks_a_promise(seeds: "range | list[int]") -> None:
     """P1 to P12 hold in each, after every step, and every saga ends."""
     for seed in seeds:
@@ -25,8 +25,8 @@ def test_no_world_breaks_a_promise(seeds: "range | list[int]") -> None:
 
 def test_a_seed_is_the_same_run_to_the_last_event() -> None:
     """In another process too, whatever its hashes are seeded with."""
-    here = [run(seed).story.digest for seed in (7, 18, 41)]
-    program = "from tests.simulation.running import run; print([run(s).story.digest for s in (7, 18, 41)])"
+    here = [run(seed).story.digest for seed in (7, 18, 23)]
+    program = "from tests.simulation.running import run; print([run(s).story.digest for s in (7, 18, 23)])"
     environment = {**os.environ, "PYTHONHASHSEED": "11"}
     command = [sys.executable, "-c", program]
     there = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
@@ -34,10 +34,11 @@ def test_a_seed_is_the_same_run_to_the_last_event() -> None:
 
 
 def test_worlds_differ() -> None:
-    """Every kind of fault is drawn, and every kind is left out, within a few dozen seeds."""
+    """Every kind of fault is drawn, and left out, within a few dozen seeds; so are calls of plain methods."""
     drawn = [draw(seed, Scope()).faults for seed in KNOWN]
     for fault in Fault:
         assert 0 < sum(fault in faults for faults in drawn) < len(drawn)
+    assert 0 < sum(draw(seed, Scope()).methods for seed in KNOWN) < len(KNOWN)
 
 
 def test_a_smaller_world_leaves_out_what_it_is_told_to() -> None:

@@ -11,8 +11,10 @@ from typing import Any
 from amends_coordinator import daemon
 from amends_coordinator.core.transitions import SagaState, StepState
 from amends_coordinator.settings import ParticipantSettings, Settings
+from tests.simulation.bindings import DEPOT
 from tests.simulation.checker import Checker
 from tests.simulation.clients import Clients
+from tests.simulation.depot import depot
 from tests.simulation.disk import Disk
 from tests.simulation.environment import Loop
 from tests.simulation.happenings import Happenings
@@ -23,7 +25,10 @@ from tests.simulation.plan import COORDINATOR, NODES, PARTICIPANTS, Occurrence, 
 from tests.simulation.process import Process
 from tests.simulation.story import Story
 
-ADDRESSES = {node: f"{node}:1" for node in NODES}
+ADDRESSES = {node: f"{node}:1" for node in (*NODES, DEPOT)}
+
+SECOND_RELEASE = 3
+"""Every so many lives, the depot says of itself that it is of its second release."""
 
 PATIENCE = 1_000.0
 """Seconds after the last fault in which every saga has ended or is parked: several times the longest wait
@@ -60,10 +65,12 @@ class World:
             COORDINATOR: self._node(COORDINATOR, self._coordinate, checker.coordinator_wrote),
             **{name: self._node(name, self._take_part, checker.participant_wrote) for name in PARTICIPANTS},
         }
+        if plan.methods:
+            self._nodes[DEPOT] = self._node(DEPOT, self._serve_methods, checker.participant_wrote)
         self._nodes[COORDINATOR].disk.gave = checker.coordinator_read
         self._people = Process("client", 1)
         self._tasks: dict[asyncio.Task[Any], None] = {}
-        checker.statuses_lie = plan.weather.made_up_rejections and plan.weather.made_up_status > 0
+        checker.said.statuses_lie = plan.weather.made_up_rejections and plan.weather.made_up_status > 0
         network.without_exchange.add(ADDRESSES["post"])
 
     def _node(self, name: str, main: Any, worked: Callable[[Process], None]) -> Node:
@@ -88,7 +95,7 @@ class World:
             listen=ADDRESSES[COORDINATOR],
             store=f"sqlite:///{process.disk.file}",
             participants=tuple(
-                ParticipantSettings(name=name, address=ADDRESSES[name]) for name in PARTICIPANTS
+                ParticipantSettings(name=name, address=ADDRESSES[name]) for name in self._plan.services
             ),
             metrics=None,
             max_calls_in_flight=self._plan.calls_in_flight,
@@ -98,6 +105,12 @@ class World:
 
     async def _take_part(self, process: Process) -> None:
         await participant(process, ADDRESSES[process.node], self._behaviour, self._provider)
+
+    async def _serve_methods(self, process: Process) -> None:
+        release = 1 if process.number % SECOND_RELEASE else 2
+        await depot(
+            process, ADDRESSES[process.node], self._behaviour, release if self._plan.reflects else None
+        )
 
     # From beginning to end
 
@@ -132,7 +145,7 @@ class World:
         await asyncio.gather(*watches)
         for node in self._nodes.values():
             await node.stop()
-        self._checker.check_all({name: self._nodes[name].disk.file for name in PARTICIPANTS})
+        self._checker.check_all({name: self._nodes[name].disk.file for name in self._plan.services})
 
     async def _make_clients(self) -> Clients:
         return Clients(ADDRESSES[COORDINATOR], self._checker, self._story)
