@@ -32,6 +32,11 @@ class NatsServer:
         """Where a bus finds it."""
         return f"nats://{self.address}/{stream}".rstrip("/")
 
+    def consumer_files(self, name: str) -> Path:
+        """Where the server keeps what it knows of a consumer."""
+        (found,) = self._folder.rglob(f"obs/{name}")
+        return found
+
     async def start(self) -> None:
         await self.process.start()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -169,6 +170,17 @@ async def test_consumers_that_were_deleted_are_made_again_and_miss_nothing(nats:
                 await other.api(f"CONSUMER.DELETE.AMENDS.payments-{partition}")
         await publish(bus, *(message(1, key=key) for key in keys))
         assert by_key(await consume(subscription, 2)).keys() == set(keys)
+
+
+async def test_a_consumer_whose_files_are_gone_is_made_again(nats: NatsServer) -> None:
+    """So the server leaves one that is deleted while it is being made again."""
+    async with opened(nats.url()) as bus:
+        subscription = await bus.subscribe("payments", [PLACED])
+        shutil.rmtree(nats.consumer_files("payments-0"))
+        await nats.api("CONSUMER.DELETE.AMENDS.payments-1")  # which has all of them looked after
+        keys = keys_apart(stream.PARTITIONS)
+        await publish(bus, *(message(1, key=key) for key in keys))
+        assert by_key(await consume(subscription, len(keys))).keys() == set(keys)
 
 
 async def test_a_stream_that_was_deleted_is_made_again(nats: NatsServer) -> None:

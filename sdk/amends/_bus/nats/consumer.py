@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any, Final
 
 from amends._bus.interface import BusError, BusUnavailableError
@@ -136,6 +137,21 @@ class Consumers:
 
     async def _ensure_one(self, session: Session, partition: int, start: int) -> None:
         try:
+            await self._create(session, partition, start)
+        except ApiError as error:
+            if not error.lacks_files:
+                raise self._translated(partition, error) from error
+            await self._replace(session, partition, start)
+
+    async def _replace(self, session: Session, partition: int, start: int) -> None:
+        """Makes a consumer in the place of one that was deleted while another process made it.
+
+        The server then knows a consumer whose files are gone, and can do nothing with it but delete it. How
+        far it had come is forgotten, as with any that was deleted.
+        """
+        try:
+            with suppress(ApiError):  # another process may be faster
+                await session.api(f"CONSUMER.DELETE.{self._address.stream}.{self.name(partition)}")
             await self._create(session, partition, start)
         except ApiError as error:
             raise self._translated(partition, error) from error

@@ -27,6 +27,7 @@ ANSWER_TIMEOUT_S: Final = 5.0
 _ACK_PREFIX: Final = "$JS.ACK."
 _TOKENS: Final = 9
 _CANNOT_CHANGE: Final = "can not be updated"
+_NO_FILE: Final = "no such file or directory"
 NO_RESPONDERS: Final = "503"
 
 Receive = Callable[[Msg], Awaitable[None]]
@@ -39,12 +40,14 @@ class ApiError(Exception):
     Attributes:
         code: tells which, https://github.com/nats-io/nats-server/blob/main/server/errors.json.
         is_lasting: whether the same call would be answered in the same way again.
+        lacks_files: whether the server knows something whose files are gone.
     """
 
     def __init__(self, error: Mapping[str, Any]) -> None:
         self.code = int(error.get("err_code", 0))
         text = str(error.get("description", error))
         self.is_lasting = error.get("code") in (400, 403) or _CANNOT_CHANGE in text
+        self.lacks_files = _NO_FILE in text
         super().__init__(text)
 
 
