@@ -5,7 +5,14 @@ from contextlib import aclosing
 from typing import Any
 
 from amends import Client, Definition
-from amends.errors import AlreadyExists, CallError, FailedPrecondition, NotFound, NotSettled
+from amends.errors import (
+    AlreadyExists,
+    CallError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    NotSettled,
+)
 from amends_coordinator.core.saga import Saga
 from tests.simulation.checker import Checker
 from tests.simulation.plan import FIRST, SagaPlan
@@ -43,6 +50,7 @@ class Clients:
             )
         labels = {ODD: "yes"} if content == "labels" else {}
         options = {"saga_id": plan.id, "labels": labels, **plan.inputs(ODD if content == "inputs" else "")}
+        before = self._checker.sagas.get(plan.id)
         try:
             if plan.way == "stream":
                 async with self._client.starter() as starter:
@@ -53,6 +61,10 @@ class Clients:
                 await self._client.start(definition, **options)
         except AlreadyExists:
             self._check_content(plan.id, content, same=False)
+        except InvalidArgument as error:
+            self._story.tell(f"client: the start is refused: {error}", plan.id)
+            if before is not None and _content_of(before.saga) == content:
+                self._checker.object("P10: a start is refused, and its saga is there", plan.id)
         except NotSettled:
             self._story.tell("client: the end was not there in time", plan.id)
         except CallError as error:

@@ -334,6 +334,78 @@ MUTANTS: Final = (
         "    if turn.saga.compensating:\n        # The others",
         "    if False:\n        # The others",
     ),
+    Mutant(
+        "call methods before the log is durable",
+        "P7",
+        "amends_coordinator.runtime.runtime",
+        "            live.unwritten += 1\n            self.journal.write(turn)\n",
+        "            live.unwritten += 1\n"
+        "            early = [call for call in decision.calls if live.saga.step(call.place).try_method]\n"
+        "            for call in early:\n"
+        "                self._call(live, call)\n"
+        "                decision.calls.remove(call)\n"
+        "            self.journal.write(turn)\n",
+    ),
+    Mutant(
+        "give another key to every call of a method",
+        "P3, P4",
+        "amends_coordinator.calls.methods",
+        '    key = f"{saga_id}/{step}"\n',
+        '    key = f"{saga_id}/{step}/{attempt.number}"\n',
+    ),
+    Mutant(
+        "undo by a method under the key of its Try",
+        "P3, P4",
+        "amends_coordinator.calls.methods",
+        'key if forward else f"{key}/compensate"',
+        "key",
+    ),
+    Mutant(
+        "take a method's call that was sent for one that was not",
+        "P3",
+        "amends_coordinator.calls.unary",
+        "            outcome = read_status(attempt.direction, status_of(error), rules)\n",
+        "            outcome = read_status(attempt.direction, status_of(error), rules)\n"
+        "            if attempt.by_method and attempt.needless:\n"
+        "                attempt.withdraw()\n",
+    ),
+    Mutant(
+        "believe a method's reply that is no message",
+        "P3",
+        "amends_coordinator.calls.methods",
+        '        return broken(f"a reply that {error}")\n',
+        '        return read_response(direction, Payload("", response), None)\n',
+    ),
+    Mutant(
+        "take a response that a rule calls pending for the end",
+        "P3",
+        "amends_coordinator.calls.reading",
+        "        return Pending(limits.DEFAULT_PENDING)\n    return not_done(",
+        "        return done(direction, result)\n    return not_done(",
+    ),
+    Mutant(
+        "take the present descriptors instead of the saga's",
+        "P3",
+        "amends_coordinator.calls.methods",
+        "            plan = plan_of(saga.definition)\n",
+        "            from dataclasses import replace\n"
+        '            present = vars(self).setdefault("present", saga.definition.descriptors)\n'
+        "            plan = plan_of(replace(saga.definition, descriptors=present))\n",
+    ),
+    Mutant(
+        "call for ever what no method undoes",
+        "P2",
+        "amends_coordinator.calls.methods",
+        "        if call is None:",
+        "        if False:",
+    ),
+    Mutant(
+        "take a start with other descriptors for another",
+        "P10",
+        "amends_coordinator.runtime.sameness",
+        "    return saga.definition == fact.definition or replace(",
+        "    return saga.definition == fact.definition or False and replace(",
+    ),
 )
 
 NAMES: Final = tuple(mutant.name for mutant in MUTANTS)

@@ -33,6 +33,7 @@ class Weather:
     lose_reply: float = 0.0
     duplicate: float = 0.0
     garble: float = 0.0
+    garble_method: float = 0.0  # the same of replies of plain methods, of which there are fewer
     made_up_status: float = 0.0
     made_up_rejections: bool = False  # whether a made-up status may be one that clears a step
     stall: float = 0.0

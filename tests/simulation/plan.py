@@ -193,6 +193,7 @@ def _add_methods(plan: Plan, random: Random) -> None:
     if not plan.methods:
         return
     plan.reflects = random.random() < 0.4
+    plan.weather.garble_method = random.choice([0.02, 0.2]) if Fault.GARBAGE in plan.faults else 0.0
     for place, saga in enumerate(plan.sagas):
         if random.random() < 0.7:
             moods = {step: asdict(mood) for step, mood in saga.moods.items()}

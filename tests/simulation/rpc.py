@@ -292,10 +292,15 @@ class Rpc:
             network.injected("a reply was lost")
             self.break_off("the connection broke")
         else:
-            garbled = self.path.startswith(_GARBLED_PATHS) and network.chance(network.weather.garble)
+            garbled = network.chance(self._garbling())
             if garbled:
                 network.injected(f"a reply of {self.server_node} was garbled")
             self._down(lambda: self._hear(self._garble(data) if garbled else data))
+
+    def _garbling(self) -> float:
+        if self.path.startswith(_METHODS):
+            return self.network.weather.garble_method
+        return self.network.weather.garble if self.path.startswith(_PARTICIPANT) else 0.0
 
     def _garble(self, data: bytes) -> Any:
         # Without its last byte, no message is one.
@@ -307,7 +312,8 @@ class Rpc:
             self._news.set()
 
 
-_GARBLED_PATHS: Final = ("/amends.v1.Participant/", f"/{SERVICE}/")
+_PARTICIPANT: Final = "/amends.v1.Participant/"
+_METHODS: Final = f"/{SERVICE}/"
 
 
 def _as_it_is(data: Any) -> Any:

@@ -14,6 +14,7 @@ CAUGHT_EARLY = (
     "bury no Compensate that comes first",
     "commit without a sync",
     "compensate in forward order",
+    "give another key to every call of a method",
     "let a stale owner append",
     "take any status of a Compensate for a refusal",
 )
