@@ -365,3 +365,4 @@ def test_a_call_too_large_to_send_is_definite() -> None:
     assert isinstance(forward, Rejected)
     assert isinstance(backward, Refused)
     assert (forward.rejection.reason, backward.refusal.reason) == ("CALL_TOO_LARGE", "CALL_TOO_LARGE")
+    assert not forward.stated  # which says nothing of an earlier attempt

@@ -49,7 +49,8 @@ class Methods:
             plan = plan_of(saga.definition)
             request = plan.request(saga, place, direction).SerializeToString(deterministic=True)
         except (BindingFailedError, UnusableDescriptorsError) as error:
-            return not_done(direction, "BINDING_FAILED", f"the request cannot be made: {error}")
+            why = f"the request cannot be made: {error}"
+            return not_done(direction, "BINDING_FAILED", why, stated=False)
         except NoCelError:
             # Whoever starts the daemon without it has not decided anything about the sagas of the day before.
             return Unknown(

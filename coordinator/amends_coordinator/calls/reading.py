@@ -175,10 +175,14 @@ def done(direction: Direction, result: Payload | None) -> Outcome:
     return Succeeded(result) if direction is Direction.FORWARD else Compensated()
 
 
-def not_done(direction: Direction, reason: str, message: str) -> Outcome:
-    """What a call came to that for certain did nothing, and never will."""
+def not_done(direction: Direction, reason: str, message: str, *, stated: bool = True) -> Outcome:
+    """What a call came to that for certain did nothing, and never will.
+
+    ``stated`` says whether that is the service's own word. Of a call that never left it is not, and clears no
+    pivot of which an earlier attempt is in doubt.
+    """
     if direction is Direction.FORWARD:
-        return Rejected(Rejection(reason, message[:MAX_WORDS]))
+        return Rejected(Rejection(reason, message[:MAX_WORDS]), stated=stated)
     return Refused(Refusal(reason, message[:MAX_WORDS]))
 
 
@@ -202,9 +206,8 @@ def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
 
 def too_large(direction: Direction, size: int) -> Outcome:
     """What comes of a call that is too large for a message, and so never leaves."""
-    return not_done(
-        direction, "CALL_TOO_LARGE", f"the call would take {size} bytes, more than a message can carry"
-    )
+    message = f"the call would take {size} bytes, more than a message can carry"
+    return not_done(direction, "CALL_TOO_LARGE", message, stated=False)
 
 
 def _bounded(metadata: Mapping[str, str]) -> dict[str, str]:
