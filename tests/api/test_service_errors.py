@@ -292,6 +292,15 @@ async def test_a_mistake_of_ours_is_internal_and_told_without_its_details() -> N
         await s.begin("a", wait=LONG)
 
 
+async def test_a_mistake_of_ours_leaves_no_start_without_an_answer() -> None:
+    """Of the first start of a definition, which waits for its participants, and of those that follow."""
+    async with service() as s:
+        with quiet_log():
+            s.runtime.start = None  # type: ignore[method-assign, assignment]
+            refused = [await failure(s.begin(saga_id)) for saga_id in ("a", "b")]
+        assert [each.code for each in refused] == ["INTERNAL", "INTERNAL"]
+
+
 async def test_a_participant_whose_description_is_garbage_is_no_obstacle() -> None:
     """It is called all the same: a description is a courtesy."""
     async with service() as s:

@@ -208,7 +208,7 @@ class _Launch:
             self._starter.launch(self.start, self.fact, self.waiter)
         except InvalidRequestError as error:
             self._starter.spawn(self._join(error))
-        except RequestError as error:
+        except Exception as error:  # the RPC's status tells the foreseen from the unforeseen
             self.failed(error)
 
     async def admitted(self) -> Definition | None:
