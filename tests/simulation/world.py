@@ -10,6 +10,7 @@ from typing import Any
 
 from amends_coordinator import daemon
 from amends_coordinator.core.transitions import SagaState, StepState
+from amends_coordinator.core.values import Direction
 from amends_coordinator.settings import ParticipantSettings, Settings
 from tests.simulation.bindings import DEPOT
 from tests.simulation.checker import Checker
@@ -38,11 +39,10 @@ LOOK_EVERY = 1.0
 """Seconds between looks at whether all is at rest."""
 
 MENDED_BY = {
-    StepState.REFUSED: "COMPENSATED",
-    StepState.REJECTED: "SUCCEEDED",
-    StepState.UNKNOWN: "SUCCEEDED",
+    Direction.FORWARD: {StepState.REJECTED: "SUCCEEDED", StepState.UNKNOWN: "SUCCEEDED"},
+    Direction.BACKWARD: {StepState.REFUSED: "COMPENSATED"},
 }
-"""What an operator states in the end of a step that keeps its saga parked."""
+"""What an operator states in the end of a step that keeps its saga parked, by which way the saga goes."""
 
 
 class World:
@@ -219,12 +219,13 @@ class World:
         while parked := sorted(self._parked()):
             for saga_id in parked:
                 saga = self._checker.sagas[saga_id].saga
-                place = next((place for place, run in enumerate(saga.runs) if run.state in MENDED_BY), None)
+                mended = MENDED_BY[Direction.FORWARD if saga.turn_back is None else Direction.BACKWARD]
+                place = next((place for place, run in enumerate(saga.runs) if run.state in mended), None)
                 if place is None:
                     self._checker.object("P2: the saga is parked, and there is nothing to resolve", saga_id)
                     return
                 step, state = saga.step(place).name, saga.runs[place].state
-                if not await clients.wish("resolve", saga_id, step, MENDED_BY[state]):
+                if not await clients.wish("resolve", saga_id, step, mended[state]):
                     self._checker.object(f"P2: a parked saga cannot be mended by resolving {step}", saga_id)
                     return
             await self._until_at_rest()
