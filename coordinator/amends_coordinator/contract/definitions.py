@@ -3,12 +3,14 @@
 Written with every field explicit, so that a default which changes later cannot change a saga that runs.
 """
 
-from functools import lru_cache
+import hashlib
 from typing import cast
+from weakref import WeakValueDictionary
 
 from google.rpc import code_pb2
 
 from amends.v1 import saga_pb2
+from amends_coordinator.contract.recent import Recent
 from amends_coordinator.contract.values import duration_from_proto, duration_to_proto
 from amends_coordinator.core.checks import Violation, check_step_count, first_faults
 from amends_coordinator.core.definition import (
@@ -133,7 +135,9 @@ def definition_from_proto(message: saga_pb2.Definition) -> Definition:
 
 
 def _descriptors_from_proto(message: saga_pb2.Definition) -> bytes:
-    return message.descriptors.SerializeToString() if message.HasField("descriptors") else b""
+    if not message.HasField("descriptors"):
+        return b""
+    return shared_descriptors(message.descriptors.SerializeToString())
 
 
 def _step_from_proto(message: saga_pb2.Step, previous: tuple[str, ...]) -> Step:
@@ -186,30 +190,49 @@ def _retry_from_proto(message: saga_pb2.RetryPolicy) -> Retry:
     )
 
 
-MAX_SHARED = 1 << 16
-"""Bytes of a definition that is remembered: a hundred steps and more. Larger ones, which a client may make up
-at will, are read each time, so that the memory for all stays within 16 MiB."""
+MAX_RECENT = 16 << 20
+"""Bytes of definitions that are remembered beyond what sagas hold, in each of three forms: as read, as
+written, and their descriptors alone. Clients may make up definitions at will. Most take a few KiB, so that
+thousands fit, and of the largest descriptors 64."""
 
+_STEP = 1 << 10
+"""Bytes that a step takes as an object, beside the bytes of its message."""
 
-@lru_cache(maxsize=256)
-def _parse(data: bytes) -> Definition:
-    return definition_from_proto(saga_pb2.Definition.FromString(data))
+_AS_MESSAGE = 10
+"""Bytes in memory for each encoded byte of a message: 3 to 12 as measured, most where its parts are small."""
+
+_live: WeakValueDictionary[bytes, Definition] = WeakValueDictionary()
+_read: Recent[bytes, Definition] = Recent(MAX_RECENT)
+_written: Recent[Definition, saga_pb2.Definition] = Recent(MAX_RECENT)
+_descriptors: Recent[bytes, bytes] = Recent(MAX_RECENT)
 
 
 def shared_definition(message: saga_pb2.Definition) -> Definition:
-    """Reads a definition as one object for all sagas that carry the same bytes.
+    """Reads a definition as one object for all sagas that carry the same bytes, however many these are.
 
-    Thousands of live sagas then hold one definition between them, and reading it is a look-up.
+    Thousands of live sagas then hold one definition between them, and reading it is a look-up. It is shared
+    for as long as anybody holds it, and for a while longer, so that the next start need not read it again.
     """
     data = message.SerializeToString(deterministic=True)
-    return _parse(data) if len(data) <= MAX_SHARED else definition_from_proto(message)
+    key = hashlib.blake2b(data, digest_size=32).digest()
+
+    def read() -> Definition:
+        found = _live.get(key)
+        return _live.setdefault(key, definition_from_proto(message)) if found is None else found
+
+    return _read.get(key, read, lambda definition: len(data) + _STEP * len(definition.steps))
 
 
-@lru_cache(maxsize=256)
-def _render(definition: Definition) -> saga_pb2.Definition:
-    return definition_to_proto(definition)
+def shared_descriptors(descriptors: bytes) -> bytes:
+    """Returns these descriptors as one object for all definitions that have them.
+
+    Some differ in no more than a timeout, and descriptors are most of what they take.
+    """
+    return _descriptors.get(descriptors, lambda: descriptors, len)
 
 
 def shared_message(definition: Definition) -> saga_pb2.Definition:
     """Turns a definition into a message that is shared, and so must not be changed."""
-    return _render(definition)
+    return _written.get(
+        definition, lambda: definition_to_proto(definition), lambda message: _AS_MESSAGE * message.ByteSize()
+    )
