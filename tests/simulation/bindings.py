@@ -143,7 +143,7 @@ class _Drawing:
 
     def _request(self, place: int) -> str:
         """Takes the mood from the input, and words from results of steps before."""
-        earlier = sorted(self._definition.earlier[place])
+        earlier = sorted(self._before(place))
         used = self._random.sample(earlier, min(len(earlier), self._random.randint(0, 2)))
         words = ["''", *(self._word(self._definition.steps[other].name) for other in used)]
         fields = (
@@ -152,6 +152,11 @@ class _Drawing:
             f"after: {' + '.join(words)}",
         )
         return f"PutRequest{{{', '.join(fields)}}}"
+
+    def _before(self, place: int) -> set[int]:
+        """The places of all steps that have succeeded when a step is tried."""
+        needed = self._definition.needs[place]
+        return set(needed).union(*(self._before(other) for other in needed))
 
     def _word(self, step: str) -> str:
         return f"results.{step}.{self._spelling.ticket if step in self._chosen else 'by'}"

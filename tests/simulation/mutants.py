@@ -335,6 +335,13 @@ MUTANTS: Final = (
         "    if False:\n        # The others",
     ),
     Mutant(
+        "believe a status after pending",
+        "P3",
+        "amends_coordinator.core.machine",
+        "    if run.pending and not outcome.stated:\n",
+        "    if False:\n",
+    ),
+    Mutant(
         "call methods before the log is durable",
         "P7",
         "amends_coordinator.runtime.runtime",
