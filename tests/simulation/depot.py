@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import grpc
-from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection_pb2 as pb
 
 from amends import Pending, Refused, Rejected
 from tests.simulation.interface import DONE, LATER, NEVER, SERVICE, kind, pool
-from tests.simulation.participants import ENTER, SCHEMA, Behaviour
+from tests.simulation.participants import ENTER, SCHEMA, Behaviour, Case
 from tests.simulation.process import Process
 
 _SCHEMA = f"""
@@ -41,13 +42,6 @@ class Answer(NamedTuple):
 
     code: grpc.StatusCode
     message: bytes = b""
-
-
-class Case(NamedTuple):
-    """What a call is about, as moods know it."""
-
-    saga_id: str
-    step: str
 
 
 _NO_MORE = Answer(grpc.StatusCode.FAILED_PRECONDITION)
@@ -123,7 +117,7 @@ class Depot:
             return known
         case = Case(*request.key.split("/"))
         try:
-            self._behaviour.meet(mood, case, forward=True)  # type: ignore[arg-type] # as much as it needs
+            self._behaviour.meet(mood, case, forward=True)
         except Rejected:
             answer = _NO_MORE if mood["by_status"] else _ok(kind("Deposit")(state=NEVER))
             self._shelve(case, key, "DECLINED")
@@ -150,7 +144,7 @@ class Depot:
             return Answer(grpc.StatusCode.NOT_FOUND)
         ticket, *case, put_key, state = row or (0, *request.key.split("/"), request.key, "")
         try:
-            self._behaviour.meet(mood, Case(*case), forward=False)  # type: ignore[arg-type] # as above
+            self._behaviour.meet(mood, Case(*case), forward=False)
         except Refused:
             return _NO_MORE if mood["by_status"] else _ok(kind("Taken")(state=NEVER))
         except Pending:
@@ -206,9 +200,7 @@ async def depot(process: Process, address: str, behaviour: Behaviour, release: i
 
 
 def _reflection(release: int) -> dict[str, Any]:
-    from grpc_reflection.v1alpha import reflection_pb2 as pb
-
-    servicer = ReflectionServicer([SERVICE], pool(release))
+    servicer = reflection.aio.ReflectionServicer([SERVICE], pool(release))
     return {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,

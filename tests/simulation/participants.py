@@ -7,7 +7,7 @@ transaction that the fence has given it. The effect of an external action is kep
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from amends import Context, Participant, Pending, Refused, Rejected
 from tests.simulation.process import Process
@@ -26,6 +26,13 @@ ENTER = "INSERT INTO ledger (saga, step, what) VALUES (?, ?, ?)"
 
 Changed = Callable[[str, str, str, str], None]
 """Told of an effect outside any database: by which node, of which saga and step, and what it is now."""
+
+
+class Case(NamedTuple):
+    """What a call is about, for those who have no context."""
+
+    saga_id: str
+    step: str
 
 
 class Provider:
@@ -57,7 +64,7 @@ class Behaviour:
         self.calm = False  # whether nothing is raised, refused or put off any more
         self._times: defaultdict[tuple[str, str, bool], int] = defaultdict(int)
 
-    def meet(self, mood: dict[str, float], ctx: Context, *, forward: bool) -> None:
+    def meet(self, mood: dict[str, float], ctx: Context | Case, *, forward: bool) -> None:
         """Raises what a handler is in the mood for."""
         self._times[ctx.saga_id, ctx.step, forward] += 1
         times = self._times[ctx.saga_id, ctx.step, forward]
