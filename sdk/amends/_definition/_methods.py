@@ -92,7 +92,7 @@ class OutcomeRule:
     ) -> None:
         problems: list[Problem] = []
         known_code = _code(code, problems)
-        if outcome not in set(Outcome):
+        if not isinstance(outcome, str) or outcome not in set(Outcome):  # a list has no hash
             text = f"is {shown(outcome)}, but must be one of {', '.join(Outcome)}"
             problems.append(Problem(description=text, field="outcome"))
         problems += checks.check_expression("condition", condition)
@@ -132,11 +132,18 @@ def _code(code: object, problems: list[Problem]) -> grpc.StatusCode | None:
     names = grpc.StatusCode.__members__
     if isinstance(code, str) and code in names:
         return names[code]
-    near = difflib.get_close_matches(code.upper(), names, 1) if isinstance(code, str) else []
-    hint = f"; did you mean {near[0]}?" if near else ", such as NOT_FOUND"
+    near = _near(str(code))
+    hint = f"; did you mean {near}?" if near else ", such as NOT_FOUND"
     text = f"is {shown(code)}, but must be a status code of gRPC{hint}"
     problems.append(Problem(description=text, field="code"))
     return None
+
+
+def _near(code: str) -> str:
+    """The name that was meant by a number, or by a misspelt name; empty if nobody can tell."""
+    numbers = {str(number): known.name for number, known in _CODES.items()}
+    near = difflib.get_close_matches(code.upper(), numbers.values(), 1)
+    return numbers.get(code) or (near[0] if near else "")
 
 
 def call_of(field: str, value: object, problems: list[Problem]) -> MethodCall | None:

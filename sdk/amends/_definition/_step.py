@@ -101,7 +101,7 @@ class Step(Generic[InputT, ResultT]):
         problems = [
             *checks.check_name("name", name),
             *checks.check_name("participant", participant),
-            *(checks.check_name("action", action) if action else []),
+            *([] if action == "" else checks.check_name("action", action)),
             *fields.check_needs(needs),
             *_check_kind(kind),
         ]
@@ -134,7 +134,7 @@ class Step(Generic[InputT, ResultT]):
             self,
             name=name,
             participant=participant,
-            action=action or "",
+            action=action,
             try_method=try_call,
             compensate_method=compensate_call,
             try_outcomes=tuple(try_rules),
@@ -192,6 +192,8 @@ class Step(Generic[InputT, ResultT]):
 
 
 def _check_kind(kind: object) -> list[Problem]:
-    if kind in set(Kind):
+    if isinstance(kind, str) and kind in set(Kind):  # a list has no hash
         return []
-    return [Problem(description=f"is {kind!r}, but must be one of {', '.join(Kind)}", field="kind")]
+    return [
+        Problem(description=f"is {checks.shown(kind)}, but must be one of {', '.join(Kind)}", field="kind")
+    ]

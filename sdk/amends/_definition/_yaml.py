@@ -24,6 +24,7 @@ from amends._definition._yaml_values import (
     read_string,
     read_truth,
     read_whole,
+    read_word,
 )
 from amends.errors import DefinitionError, Problem
 
@@ -102,7 +103,7 @@ class _Reader(FieldReader):
         readers = {
             "name": read_string,
             "timeout": read_duration,
-            "input_type": read_string,
+            "input_type": read_word,
             "descriptors": read_string,
         }
         values = self.values(fields, readers, step="")
@@ -207,7 +208,7 @@ class _Reader(FieldReader):
             fields["method"] = node
         else:
             fields = self.mapping(node, _METHOD_FIELDS, ("method",), step=step, within=within)
-        readers = {"method": read_string, "request": read_string}
+        readers = {"method": read_word, "request": read_string}
         values = self.values(fields, readers, step=step, within=within)
         if "method" in values and not fields.unread:
             try:
@@ -240,7 +241,13 @@ class _Reader(FieldReader):
         """Reads one rule."""
         within = f"{name}."
         fields = self.mapping(node, _RULE_FIELDS, ("code", "outcome"), step=step, within=within)
-        values = self.values(fields, dict.fromkeys(_RULE_FIELDS, read_string), step=step, within=within)
+        readers = {
+            "code": read_word,
+            "outcome": read_word,
+            "condition": read_string,
+            "reason": read_string,
+        }
+        values = self.values(fields, readers, step=step, within=within)
         if fields.unread or "code" not in values or "outcome" not in values:
             return None
         step_fields.update({within + field: value for field, value in fields.items()})

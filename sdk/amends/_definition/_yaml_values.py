@@ -42,6 +42,12 @@ def read_string(node: yaml.Node) -> str:
     return text
 
 
+def read_word(node: yaml.Node) -> str:
+    """Reads one of certain words, whatever YAML takes it for: who writes a number is told the words."""
+    text = _scalar(node, "str", "int", "float", "bool")
+    return read_string(node) if text is None else text
+
+
 def read_names(node: yaml.Node) -> list[str]:
     """Reads a list of step names."""
     if not isinstance(node, yaml.SequenceNode):

@@ -197,8 +197,19 @@ def test_an_expression_is_no_program(expression: str, problem: str) -> None:
             ("not_found", "rejected"),
             "code is 'not_found', but must be a status code of gRPC; did you mean NOT_",
         ),
-        (("TEAPOT", "rejected"), "code is 'TEAPOT', but must be a status code of gRPC, such as NOT_FOUND"),
-        ((5, "rejected"), "code is 5, but must be a status code of gRPC, such as NOT_FOUND"),
+        (
+            ("TEAPOT", "rejected"),
+            "code is 'TEAPOT', but must be a status code of gRPC, such as NOT_FOUND",
+        ),
+        (
+            (5, "rejected"),
+            "code is 5, but must be a status code of gRPC; did you mean NOT_FOUND?",
+        ),
+        (
+            ("9", "rejected"),
+            "code is '9', but must be a status code of gRPC; did you mean FAILED_",
+        ),
+        ((17, "rejected"), "code is 17, but must be a status code of gRPC, such as NOT_FOUND"),
         (
             ("ABORTED", "REJECTED"),
             "outcome is 'REJECTED', but must be one of succeeded, rejected, pending, unkn",
@@ -210,6 +221,21 @@ def test_a_wrong_rule_is_named(arguments: tuple[object, ...], problem: str) -> N
     """Each part by itself, and what does not go together."""
     (told,) = problems_of(OutcomeRule, *arguments)
     assert told.startswith(problem)
+
+
+@pytest.mark.parametrize("wrong", [[[]], {}, {"a"}, bytearray()], ids=repr)
+def test_a_value_without_a_hash_is_as_wrong_as_any_other(wrong: object) -> None:
+    """Wherever it stands: what makes definitions of anything catches one error."""
+    assert [told.split()[0] for told in problems_of(MethodCall, wrong, wrong)] == ["method", "request"]
+    told = problems_of(OutcomeRule, wrong, wrong, wrong, wrong)
+    assert [each.split()[0] for each in told] == ["code", "outcome", "condition", "reason"]
+    for field in ("action", "needs", "kind", "effect_free", "timeout", "retry", "try_method", "try_outcomes"):
+        told = problems_of(ship, **{"action": "book", field: wrong})
+        assert f"step 'ship': {field} " in "\n".join(told)
+    assert [told.partition(": ")[2].split()[0] for told in problems_of(Step, wrong, wrong, "book")] == [
+        "name",
+        "participant",
+    ]
 
 
 def test_values_are_frozen() -> None:

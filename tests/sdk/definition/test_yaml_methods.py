@@ -121,7 +121,10 @@ def test_descriptors_are_looked_for_beside_the_source(folder: Path, monkeypatch:
             "6: step 'ship': try_method.method is 'C', but must be PACKAGE.SE",
         ),
         ("  kind: pivot\n  try_method:", "6: step 'ship': try_method.method must be text"),
-        ("  kind: pivot\n  try_method: 7", "6: step 'ship': try_method.method must be text; write \"7\" in"),
+        (
+            "  kind: pivot\n  try_method: 7",
+            "6: step 'ship': try_method.method is '7', but must be PACKAGE.SERVICE/",
+        ),
         (
             "  kind: pivot\n  try_method: [a.B/C]",
             "6: step 'ship': try_method must be a mapping of fields to v",
@@ -165,7 +168,23 @@ def test_descriptors_are_looked_for_beside_the_source(folder: Path, monkeypatch:
         ),
         (
             "  action: a\n  try_outcomes:\n  - code: 10\n    outcome: pending",
-            "7: step 'ship': try_outcomes[0].code must be text; write \"10\" in quotes",
+            "7: step 'ship': try_outcomes[0].code is '10', but must be a status code of gRPC; did you mean",
+        ),
+        (
+            "  action: a\n  try_outcomes:\n  - code: 'no'\n    outcome: unknown",
+            "7: step 'ship': try_outcomes[0].code is 'no', but must be a status code of gRPC, such",
+        ),
+        (
+            "  action: a\n  try_outcomes:\n  - code: []\n    outcome: unknown",
+            "7: step 'ship': try_outcomes[0].code must be text",
+        ),
+        (
+            "  action: a\n  try_outcomes:\n  - code: ABORTED\n    outcome: yes",
+            "8: step 'ship': try_outcomes[0].outcome is 'yes', but must be one of succeeded, rejected, pen",
+        ),
+        (
+            "  kind: pivot\n  try_method: B/C\n  try_outcomes: [{code: OK, outcome: unknown, condition: on}]",
+            "7: step 'ship': try_outcomes[0].condition must be text; write \"on\" in quotes",
         ),
         (
             "  action: a\n  try_outcomes:\n  - code: ABORTED\n    outcome: maybe",
@@ -203,7 +222,7 @@ def test_a_mistake_in_what_a_step_calls_is_told_with_its_line(lines: str, proble
     ("written", "problem"),
     [
         ("input_type: a b", "4: input_type is 'a b', but must be the full name of a protobuf message"),
-        ("input_type: 7", '4: input_type must be text; write "7" in quotes'),
+        ("input_type: 7", "4: input_type is '7', but must be the full name of a protobuf message"),
         ('input_type: ""', "4: input_type is '', but must be the full name of a protobuf message"),
         ("descriptors: 7", '4: descriptors must be text; write "7" in quotes'),
         (
