@@ -1,7 +1,9 @@
 """Types: files that are linked, payloads that are read by them, and what of the files is kept."""
 
+import math
+
 import pytest
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, struct_pb2
 
 from amends._linking import UnusableDescriptorsError
 from amends_coordinator.bindings.keeping import kept, merged
@@ -79,6 +81,63 @@ def test_json_is_read_as_the_type() -> None:
 def test_what_is_not_of_the_type_is_refused(payload: Payload, words: str) -> None:
     with pytest.raises(WrongPayloadError, match=words):
         acme.types().read(payload, "acme.v1.Order")
+
+
+KINDS = (".google.protobuf.Any", ".google.protobuf.Int32Value", ".google.protobuf.Value")
+
+
+def parcel() -> Types:
+    """A message of what protobuf itself reads from JSON."""
+    files = ["google/protobuf/any.proto", "google/protobuf/wrappers.proto", "google/protobuf/struct.proto"]
+    file = descriptor_pb2.FileDescriptorProto(name="p.proto", package="p", syntax="proto3", dependency=files)
+    message = file.message_type.add(name="Parcel")
+    for number, (name, kind) in enumerate(zip(("any", "number", "value"), KINDS, strict=True), start=1):
+        message.field.add(name=name, number=number, label=1, type=11, type_name=kind)
+    message.field.add(name="size", number=9, label=1, type=5)
+    return linked(file)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("any", {"@type": 3}, "is no JSON form of p.Parcel: the @type of an Any in it is no text"),
+        ("any", {"@type": None}, "is no JSON form of p.Parcel: the @type of an Any in it is no text"),
+        (
+            "any",
+            {"@type": "t/google.protobuf.Int32Value"},
+            "it lacks 'value', which is needed beside an @type",
+        ),
+        ("any", {"@type": "t/other.v1.Thing"}, "is no JSON form of p.Parcel: .*other.v1.Thing"),
+        ("any", {"@type": "t/p.Parcel", "size": "x"}, "is no JSON form of p.Parcel"),
+        (
+            "value",
+            math.nan,
+            "holds a number that is not finite, which JSON has no form for; write it as text",
+        ),
+        ("size", math.inf, "holds a number that is not finite"),
+        ("size", "9" * 5_000, "is no JSON form of p.Parcel"),
+        ("number", {}, "is no JSON form of p.Parcel"),
+    ],
+)
+def test_json_that_protobuf_stumbles_over_is_told_in_a_line(field: str, value: object, words: str) -> None:
+    document = struct_pb2.Struct()
+    if isinstance(value, float):
+        document.fields[field].number_value = value  # what JSON itself could not write
+    else:
+        document.update({field: value})
+    with pytest.raises(WrongPayloadError, match=f"{words}[^\n]*$"):
+        parcel().read(acme.payload(document), "p.Parcel")
+
+
+@pytest.mark.parametrize(
+    "kind", ["Int32Value", "BytesValue", "Timestamp", "Duration", "FieldMask", "ListValue"]
+)
+def test_json_is_an_object_and_some_messages_are_none(kind: str) -> None:
+    name = f"google.protobuf.{kind}"
+    with pytest.raises(
+        WrongPayloadError, match=f"is JSON, of which an object is no {name}; send a {name} itself"
+    ):
+        parcel().read(acme.json(value=1), name)
 
 
 def test_a_payload_of_any_type_has_to_be_known() -> None:

@@ -1,8 +1,19 @@
 """The messages and methods that a definition can speak of."""
 
 from functools import lru_cache
+from typing import Any
 
-from google.protobuf import descriptor_pb2, empty_pb2, json_format, message_factory, struct_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    json_format,
+    message_factory,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
@@ -12,6 +23,29 @@ from amends_coordinator.core.values import Payload
 JSON_TYPE = struct_pb2.Struct.DESCRIPTOR.full_name
 
 EMPTY_TYPE = empty_pb2.Empty.DESCRIPTOR.full_name
+
+_NO_OBJECTS = frozenset(
+    kind.full_name
+    for kind in (
+        *wrappers_pb2.DESCRIPTOR.message_types_by_name.values(),
+        duration_pb2.Duration.DESCRIPTOR,
+        field_mask_pb2.FieldMask.DESCRIPTOR,
+        struct_pb2.ListValue.DESCRIPTOR,
+        timestamp_pb2.Timestamp.DESCRIPTOR,
+    )
+)
+"""Messages whose JSON form is a text, a number or a list, which the input of a saga as JSON never is."""
+
+_UNREADABLE = (
+    json_format.Error,
+    ArithmeticError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What protobuf raises of JSON that is not as it should be: its own error, and what that does not foresee."""
 
 
 class WrongPayloadError(Exception):
@@ -84,13 +118,33 @@ class Types:
             return self.parse(found, payload.value)
         if found != JSON_TYPE:
             raise WrongPayloadError(f"is a {found or 'message without a type'}, but must be a {name}")
-        document = json_format.MessageToDict(self.parse(JSON_TYPE, payload.value))
+        if name in _NO_OBJECTS:
+            raise WrongPayloadError(f"is JSON, of which an object is no {name}; send a {name} itself")
+        document = _document(self.parse(JSON_TYPE, payload.value))
         message = message_of(self.pool.FindMessageTypeByName(name))
         try:
             return json_format.ParseDict(document, message, descriptor_pool=self.pool)
-        except (json_format.Error, RecursionError) as error:
-            words = " ".join(str(error).split())  # protobuf writes some of them in two lines
-            raise WrongPayloadError(f"is no JSON form of {name}: {words}") from error
+        except _UNREADABLE as error:
+            raise WrongPayloadError(f"is no JSON form of {name}: {_why(error)}") from error
+
+
+def _document(json: Message) -> dict[str, Any]:
+    try:
+        return json_format.MessageToDict(json)
+    except _UNREADABLE as error:
+        why = 'holds a number that is not finite, which JSON has no form for; write it as text, as "NaN"'
+        raise WrongPayloadError(why) from error
+
+
+def _why(error: Exception) -> str:
+    """What protobuf found, in one line."""
+    match error:
+        case AttributeError():
+            return "the @type of an Any in it is no text"
+        case KeyError():
+            return f"it lacks {error}, which is needed beside an @type"
+        case _:
+            return " ".join(str(error).split())  # protobuf writes some of them in two lines
 
 
 def message_of(descriptor: Descriptor) -> Message:
