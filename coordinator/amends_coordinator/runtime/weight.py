@@ -42,7 +42,9 @@ def _definition(definition: Definition) -> int:
 
 def _methods(step: Step) -> int:
     calls = sum(
-        len(call.method) + len(call.request) for call in (step.try_method, step.compensate_method) if call
+        len(call.method) + len(call.request.encode())
+        for call in (step.try_method, step.compensate_method)
+        if call
     )
     rules = (*step.try_outcomes, *step.compensate_outcomes)
-    return calls + sum(NAME + len(rule.condition) for rule in rules)
+    return calls + sum(NAME + len(rule.condition.encode()) for rule in rules)
