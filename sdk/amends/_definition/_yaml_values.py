@@ -43,7 +43,7 @@ def read_string(node: yaml.Node) -> str:
 
 
 def read_word(node: yaml.Node) -> str:
-    """Reads one of certain words, whatever YAML takes it for: who writes a number is told the words."""
+    """Reads text that no number in quotes would mend, so that the rules of its field tell what would."""
     text = _scalar(node, "str", "int", "float", "bool")
     return read_string(node) if text is None else text
 
