@@ -40,11 +40,23 @@ def one_file_at_a_time(question: pb.ServerReflectionRequest) -> bytes:
     return of_file(question.file_by_filename) if question.file_by_filename in FILES else unknown()
 
 
+def importing(*names: str) -> Answer:
+    """A server whose only file imports others, of which it knows nothing."""
+    file = descriptor_pb2.FileDescriptorProto(name="acme/carrier.proto", dependency=names)
+    found = pb.FileDescriptorResponse(file_descriptor_proto=[file.SerializeToString()])
+    answer = pb.ServerReflectionResponse(file_descriptor_response=found).SerializeToString()
+    return lambda question: answer if question.file_containing_symbol else unknown()
+
+
 class Server:
     """A server with reflection of some versions, that answers as a test says."""
 
     def __init__(self, versions: Iterable[str], answer: Answer = one_file_at_a_time) -> None:
         self.asked: list[str] = []
+        self.asked_at_a_time = 0  # at most
+        self.held = ""  # the question that is not answered
+        self.given_up = asyncio.Event()  # set once the client waits no more for that answer
+        self._under_way = 0
         self._answer = answer
         self._server = grpc.aio.server()
         for version in versions:
@@ -70,12 +82,25 @@ class Server:
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> AsyncIterator[bytes]:
         async for question in questions:
-            self.asked.append(question.file_containing_symbol or question.file_by_filename)
-            answer = self._answer(question)
+            answer = await self._answered(question)
             if answer is None:
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not for you")
             else:
                 yield answer
+
+    async def _answered(self, question: pb.ServerReflectionRequest) -> bytes | None:
+        self._under_way += 1
+        self.asked_at_a_time = max(self.asked_at_a_time, self._under_way)
+        self.asked.append(question.file_containing_symbol or question.file_by_filename)
+        try:
+            # The others get their turn first; one that is held back waits until it is cancelled.
+            await (asyncio.Event().wait() if self.asked[-1] == self.held else asyncio.sleep(0))
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
+        finally:
+            self._under_way -= 1
+        return self._answer(question)
 
 
 async def files_of(server: Server, *symbols: str) -> descriptor_pb2.FileDescriptorSet:
@@ -143,3 +168,57 @@ async def test_more_than_can_be_taken_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(reflection, "MAX_FILES", 1)
     with pytest.raises(NoReflectionError, match="sent more than can be taken"):
         await files_of(Server((V1,)), "acme.v1.Carrier")
+
+
+async def test_files_are_not_asked_for_that_are_more_than_can_be_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file can name any number of imports: each would be a question, and then some."""
+    monkeypatch.setattr(reflection, "MAX_FILES", 10)
+    server = Server((V1,), importing(*(f"acme/{number}.proto" for number in range(11))))
+    with pytest.raises(NoReflectionError, match="sent more than can be taken"):
+        await files_of(server, "acme.v1.Carrier")
+    server = Server((V1,), importing(*(f"acme/{number}.proto" for number in range(10))))
+    with pytest.raises(NoReflectionError, match="sent more than can be taken"):
+        await files_of(server, "acme.v1.Carrier")
+    assert server.asked == ["acme.v1.Carrier"]
+
+
+async def test_files_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflection, "MAX_FILES", 2)
+    with pytest.raises(NoReflectionError, match="sent more than can be taken"):
+        await files_of(Server((V1,), lambda _question: of_file(*FILES, *FILES)), "acme.v1.Carrier")
+
+
+async def test_bytes_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflection, "MAX_BYTES", 10)
+    with pytest.raises(NoReflectionError, match="sent more than can be taken"):
+        await files_of(Server((V1,), lambda _question: b"\xff" * 11), "acme.v1.Carrier")
+
+
+@pytest.mark.parametrize("name", [b"acme/carrier.proto", b"acme/money.proto"])
+async def test_a_file_whose_name_is_no_text_is_told(name: bytes) -> None:
+    """Be it its own, or one that it imports."""
+    garbage = of_file("acme/carrier.proto").replace(name, b"\xff" + name[1:])
+    with pytest.raises(NoReflectionError, match="sent what is no file"):
+        await files_of(Server((V1,), lambda _question: garbage), "acme.v1.Carrier")
+
+
+async def test_few_questions_are_asked_at_a_time() -> None:
+    server = Server((V1,), importing(*(f"acme/{number}.proto" for number in range(100))))
+    assert len((await files_of(server, "acme.v1.Carrier")).file) == 1
+    assert len(server.asked) == 101
+    assert server.asked_at_a_time <= reflection.MAX_ASKED
+
+
+async def test_when_one_question_fails_the_others_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for their answers any more."""
+    monkeypatch.setattr(reflection, "TIMEOUT", 1_000.0)
+    server = Server((V1,), lambda question: None)
+    server.held = "acme.v1.Carrier"
+    address = await server.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await asyncio.wait_for(reflect(channel, ["acme.v1.Carrier", "acme.v1.Order"]), 10)
+        await asyncio.wait_for(server.given_up.wait(), 10)
+    await server.stop()

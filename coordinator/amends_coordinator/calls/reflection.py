@@ -2,10 +2,13 @@
 
 https://github.com/grpc/grpc/blob/master/doc/server-reflection.md. Version 1 is asked first, then v1alpha,
 whose messages are the same, of a server that has no other.
+
+A service may answer anything: what it sends is counted before it is read, and what it imports before it is
+asked for.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
@@ -24,6 +27,9 @@ MAX_FILES = 2_000
 
 MAX_BYTES = 16 << 20
 """Bytes taken of one service."""
+
+MAX_ASKED = 16
+"""Questions that one service is asked at a time: enough to hide the way there and back, and no burden."""
 
 
 class NoReflectionError(Exception):
@@ -57,49 +63,90 @@ class _Questions:
     def __init__(self, channel: grpc.aio.Channel, version: str) -> None:
         # The protocol is a stream both ways. A stream of one question looks the same to the server, and to us
         # a status that meets it on its way is not lost, as it can be where a stream is written to.
-        self._ask = channel.unary_stream(
-            f"/{version}.ServerReflection/ServerReflectionInfo",
-            request_serializer=pb.ServerReflectionRequest.SerializeToString,
-            response_deserializer=pb.ServerReflectionResponse.FromString,
+        self._ask: grpc.aio.UnaryStreamMultiCallable[pb.ServerReflectionRequest, bytes] = (
+            channel.unary_stream(
+                f"/{version}.ServerReflection/ServerReflectionInfo",
+                request_serializer=pb.ServerReflectionRequest.SerializeToString,
+            )
         )
         self._deadline = asyncio.get_running_loop().time() + TIMEOUT
-        self._asked: set[str] = set(STANDARD_FILES)  # files that need not be asked for any more
+        self._asked: set[str] = set()  # names of files
         self._files: dict[str, FileDescriptorProto] = {}
+        self._imported: set[str] = set()  # names of files, but for those that all have
         self._bytes = 0
 
     async def files(self, symbols: list[str]) -> FileDescriptorSet:
         """Asks about symbols, and then for what the files import, until nothing is missing."""
         questions = [pb.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols]
         while questions:
-            for answer in await asyncio.gather(*map(self._answer, questions)):
-                self._take(answer)
-            imported = {name for file in self._files.values() for name in file.dependency}
-            missing = sorted(imported - self._asked - self._files.keys())
+            waiting = iter(questions)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(min(MAX_ASKED, len(questions))):
+                        tasks.create_task(self._ask_all(waiting))
+            except ExceptionGroup as failed:  # of one, the others were ended
+                raise failed.exceptions[0] from None
+            missing = sorted(self._imported - self._asked - self._files.keys())
+            if len(self._files) + len(missing) > MAX_FILES:
+                raise _too_much()
             self._asked.update(missing)
             questions = [pb.ServerReflectionRequest(file_by_filename=name) for name in missing]
         return FileDescriptorSet(file=self._files.values())
 
-    async def _answer(self, question: pb.ServerReflectionRequest) -> pb.ServerReflectionResponse:
+    async def _ask_all(self, waiting: Iterator[pb.ServerReflectionRequest]) -> None:
+        """Asks the questions that wait, one after the other; several do so at a time."""
+        for question in waiting:
+            self._take(await self._answer(question))
+
+    async def _answer(self, question: pb.ServerReflectionRequest) -> bytes:
         left = self._deadline - asyncio.get_running_loop().time()
         answers = self._ask(question, timeout=max(left, 0.0))
         try:
             answer = await answers.read()
         finally:
             answers.cancel()
-        if not isinstance(
-            answer, pb.ServerReflectionResponse
-        ):  # the end of the stream, or what is no message
-            raise NoReflectionError("its server reflection does not answer as it should")
+        if not isinstance(answer, bytes):  # the end of the stream
+            raise _no_answer()
         return answer
 
-    def _take(self, answer: pb.ServerReflectionResponse) -> None:
+    def _take(self, data: bytes) -> None:
         """Takes the files of an answer. One that is an error has none: there is no such thing."""
-        for data in answer.file_descriptor_response.file_descriptor_proto:
-            self._bytes += len(data)
-            try:
-                file = FileDescriptorProto.FromString(data)
-            except DecodeError as error:
-                raise NoReflectionError("its server reflection sent what is no file") from error
-            self._files[file.name] = file
-        if self._bytes > MAX_BYTES or len(self._files) > MAX_FILES:
-            raise NoReflectionError("its server reflection sent more than can be taken")
+        self._bytes += len(data)
+        if self._bytes > MAX_BYTES:
+            raise _too_much()
+        try:
+            answer = pb.ServerReflectionResponse.FromString(data)
+        except DecodeError as error:
+            raise _no_answer() from error
+        files = answer.file_descriptor_response.file_descriptor_proto
+        if len(files) > MAX_FILES:
+            raise _too_much()
+        for each in files:
+            self._take_file(each)
+
+    def _take_file(self, data: bytes) -> None:
+        try:
+            file = FileDescriptorProto.FromString(data)
+        except DecodeError as error:
+            raise _no_file() from error
+        if len(file.dependency) > MAX_FILES:
+            raise _too_much()
+        # Names that are no text come as bytes.
+        if not all(isinstance(name, str) for name in (file.name, *file.dependency)):
+            raise _no_file()
+        self._files[file.name] = file
+        self._imported.update(name for name in file.dependency if name not in STANDARD_FILES)
+        if max(len(self._files), len(self._imported)) > MAX_FILES:
+            raise _too_much()
+
+
+def _no_file() -> NoReflectionError:
+    return NoReflectionError("its server reflection sent what is no file")
+
+
+def _no_answer() -> NoReflectionError:
+    return NoReflectionError("its server reflection does not answer as it should")
+
+
+def _too_much() -> NoReflectionError:
+    return NoReflectionError("its server reflection sent more than can be taken")
