@@ -157,11 +157,22 @@ async def test_bytes_that_are_no_such_message_are_not_started(stage: Stage) -> N
     assert violation.field == "input"
 
 
-async def test_no_input_is_an_input_without_fields_or_refused(stage: Stage) -> None:
-    """It is not of the declared type."""
-    request = coordinator_pb2.StartSagaRequest(saga_id="never", definition=trip())
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        (trip(), "must be a grand.hotel.v1.Trip"),
+        (only(hold_room(""), ""), "step 'hold-room' calls with it as a grand.hotel.v1.HoldRoomRequest"),
+    ],
+)
+async def test_no_input_is_refused_where_one_is_needed(
+    stage: Stage, definition: Definition, words: str
+) -> None:
+    """By the definition, which says of what type it is, or by a step that makes no request of its own."""
+    request = coordinator_pb2.StartSagaRequest(saga_id="never", definition=definition)
     (violation,) = await refused(stage.coordinator.StartSaga(request))
     assert violation.field == "input"
+    assert "is missing" in violation.description
+    assert words in violation.description
 
 
 async def test_an_input_that_no_expression_could_read_is_not_started(stage: Stage) -> None:

@@ -105,6 +105,18 @@ async def test_an_input_of_the_methods_own_type_needs_no_expression(stage: Stage
     assert stage.request("HoldRoom", "HoldRoomRequest", "as-it-is") == customer
 
 
+async def test_a_method_that_takes_a_message_without_fields_needs_no_input(stage: Stage) -> None:
+    """Neither an expression nor anything from whoever starts the saga."""
+    count = try_and_undo(desk_step("count"), "CountRooms", "")
+    count.effect_free = True
+    request = coordinator_pb2.StartSagaRequest(saga_id="no-input", definition=only(count, ""))
+    request.wait.FromSeconds(30)
+    saga = await stage.coordinator.StartSaga(request)
+    assert (saga.state, saga.HasField("input")) == (State.COMPLETED, False)
+    (call,) = stage.calls("CountRooms", "no-input")
+    assert call.request == b""
+
+
 async def test_a_step_without_an_expression_may_have_an_input_of_its_own(stage: Stage) -> None:
     """Instead of the saga's, as any step may."""
     hold = stage.releases.first.message("HoldRoomRequest", reference="own-input", house="Grand", nights=9)
