@@ -1,6 +1,7 @@
 """StartSaga and StartSagas: what is answered, and when."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from google.protobuf import duration_pb2
 
 from amends.v1 import coordinator_pb2 as pb
 from amends.v1 import saga_pb2
+from amends_coordinator.api import starting
 from amends_coordinator.api.service import MAX_UNREAD, _StartStream
 from amends_coordinator.contract.definitions import shared_definition
 from amends_coordinator.core.outcomes import Pending, Refused
@@ -299,6 +301,31 @@ async def test_a_start_of_a_stream_may_wait_while_others_are_answered() -> None:
         assert (second.number, second.state) == (7, Saga.COMPENSATED)
         assert second.turn_back.reason == "OUT_OF_STOCK"
         assert await stream.read() is grpc.aio.EOF
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [("reading", "read_start"), ("the fact", "fact"), ("the start", "launch")]
+)
+async def test_a_mistake_of_ours_in_one_start_of_a_stream_is_told_of_that_start_alone(
+    where: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever it is made, and whether the start waits for its definition or not."""
+    caplog.set_level(logging.CRITICAL)
+    async with service() as s:
+        owner: Any = starting if where == "reading" else s.starter
+        real = getattr(owner, name)
+
+        def mistaken(subject: Any, *rest: Any) -> Any:
+            if subject.saga_id == "bad":
+                raise ZeroDivisionError(where)
+            return real(subject, *rest)
+
+        monkeypatch.setattr(owner, name, mistaken)
+        starts = [start_request("bad"), start_request("a")]
+        for _ in ("the first of their definition", "those that follow"):
+            results = await _stream(s, starts)
+            assert results[1].error.code == grpc.StatusCode.INTERNAL.value[0]
+            assert results[2].error.code == 0
 
 
 async def test_a_stream_without_requests_ends() -> None:

@@ -77,12 +77,12 @@ class Starter:
         """
         try:
             start = read_start(request)
-        except RequestError as error:
+            definition = start.definition or self._registry.newest(start.definition_name)
+            admitted = None if definition is None else self._admission.admitted(definition)
+        except Exception as error:  # the RPC's status tells the foreseen from the unforeseen
             failed(error)
             return
         launch = _Launch(self, start, traceparent, patience, told, failed)
-        definition = start.definition or self._registry.newest(start.definition_name)
-        admitted = None if definition is None else self._admission.admitted(definition)
         if admitted is not None:
             launch.go(admitted)
         elif self.admitting >= MAX_ADMITTING:
@@ -203,12 +203,12 @@ class _Launch:
 
     def go(self, definition: Definition) -> None:
         """Starts the saga with an admitted definition."""
-        self.fact = self._starter.fact(self.start, definition, self._traceparent)
         try:
+            self.fact = self._starter.fact(self.start, definition, self._traceparent)
             self._starter.launch(self.start, self.fact, self.waiter)
         except InvalidRequestError as error:
             self._starter.spawn(self._join(error))
-        except Exception as error:  # the RPC's status tells the foreseen from the unforeseen
+        except Exception as error:  # as in begin
             self.failed(error)
 
     async def admitted(self) -> Definition | None:
@@ -221,7 +221,7 @@ class _Launch:
                 self.fact = self._starter.fact(self.start, definition, self._traceparent)
                 await self._join(error)
                 return None
-        except Exception as error:  # the RPC's status tells the foreseen from the unforeseen
+        except Exception as error:  # as in begin
             self.failed(error)
             return None
 
@@ -249,7 +249,7 @@ class _Launch:
         except (NotFoundError, AlreadyExistsError) as error:
             refused = isinstance(refusal, InvalidRequestError | UnavailableError)
             self.failed(refusal if refused else error)
-        except Exception as error:  # as above
+        except Exception as error:  # as in begin
             self.failed(error)
 
     def _out_of_time(self) -> None:
