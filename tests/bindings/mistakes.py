@@ -101,7 +101,7 @@ EXPRESSIONS = {
     "no such function": Mistake(held_by("HoldRoomRequest{house: upper('x')}"), REQUEST, "column 29: .*upper"),
     "no such step": Mistake(held_by("HoldRoomRequest{house: results.nowhere.house}"), REQUEST, "nowhere"),
     "a result of a step that is not needed": Mistake(
-        parallel, "steps[1].try_method.request", "column 46: .*hold_room.*needs no step"
+        parallel, "steps[1].try_method.request", "column 37: .*hold_room.*needs no step"
     ),
     "a result of the step itself": Mistake(
         held_by("HoldRoomRequest{house: results.hold_room.hold_id}"), REQUEST, "hold_room.*needs no step"

@@ -125,7 +125,7 @@ MISTAKES = {
     "a result that there cannot be": (
         "charge_to: results.approve.cost_centre",
         "charge_to: results.approval.cost_centre",
-        r"steps\[2\].try_method.request: line 3, column 30.*approval.*it needs: approve, hold_room",
+        r"steps\[2\].try_method.request: line 3, column 22.*approval.*it needs: approve, hold_room",
     ),
     "no such service": (
         "FrontDesk/CancelStay",

@@ -4,16 +4,18 @@ import sys
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 
+from amends._payload import pack
 from amends_coordinator.bindings.expressions import (
     BOOL,
     DYNAMIC,
     STRING,
+    Environment,
     Expression,
     FailedExpressionError,
     NoCelError,
     WrongExpressionError,
-    compiled,
 )
 from amends_coordinator.bindings.types import message_of
 from tests.bindings import acme
@@ -24,7 +26,7 @@ VARIABLES = {"input": "acme.v1.Order", "any": DYNAMIC, "saga.id": STRING, "respo
 def compile_for(text: str, wanted: str = "acme.v1.BookRequest") -> Expression:
     types = acme.types()
     descriptor = types.message(wanted) if wanted else None
-    return compiled(text, types, VARIABLES, package="acme.v1", wanted=descriptor)
+    return Environment(types, VARIABLES, package="acme.v1").compile(text, descriptor)
 
 
 @pytest.mark.parametrize(
@@ -110,15 +112,11 @@ def test_an_expression_that_takes_too_long_is_stopped() -> None:
 def test_json_is_made_of_a_map() -> None:
     made = compile_for("{'a': [1, input.id]}", wanted="google.protobuf.Struct")
     document = made.message({"input": acme.message("acme.v1.Order", id="7")})
-    assert document == message_of_struct({"a": [1, "7"]})
-    with pytest.raises(FailedExpressionError, match="it gave what is no JSON"):
+    assert json_format.MessageToDict(document) == {"a": [1.0, "7"]}
+    with pytest.raises(
+        FailedExpressionError, match=r"it gave (what is no|a dict, but must give a) google.protobuf.Struct"
+    ):
         compile_for("{'a': b'\\xff'}", wanted="google.protobuf.Struct").message({})
-
-
-def message_of_struct(content: dict[str, Any]) -> Any:
-    from google.protobuf import json_format, struct_pb2
-
-    return json_format.ParseDict(content, struct_pb2.Struct())
 
 
 @pytest.mark.parametrize(
@@ -147,3 +145,38 @@ def test_without_cel_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cel_expr_python", None)
     with pytest.raises(NoCelError):
         compile_for("input")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text", "json"),
+    [
+        ("StringValue", "any", "words"),
+        ("StringValue", "'words'", "words"),
+        ("BytesValue", "b'words'", "d29yZHM="),
+        ("BoolValue", "responded", True),
+        ("Int64Value", "3", "3"),
+        ("UInt32Value", "3u", 3),
+        ("DoubleValue", "1.5", 1.5),
+        ("Timestamp", "timestamp('2026-01-31T12:00:00Z')", "2026-01-31T12:00:00Z"),
+        ("Duration", "duration('90s')", "90s"),
+        ("Value", "[1, 'a']", [1, "a"]),
+        ("ListValue", "[1, 'a']", [1, "a"]),
+    ],
+)
+def test_what_cel_takes_for_a_plain_value_is_made_a_message_again(wanted: str, text: str, json: Any) -> None:
+    made = compile_for(text, wanted=f"google.protobuf.{wanted}").message({"any": "words", "responded": True})
+    assert made.DESCRIPTOR.full_name == f"google.protobuf.{wanted}"
+    assert json_format.MessageToDict(made) == json
+
+
+def test_an_any_is_made_of_any_message() -> None:
+    made = compile_for("Order{id: 'a'}", wanted="google.protobuf.Any").message({})
+    assert made.SerializeToString() == pack(acme.message("acme.v1.Order", id="a")).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"), [("Int32Value", "any"), ("Timestamp", "any"), ("Any", "any"), ("Duration", "any")]
+)
+def test_what_makes_no_such_message_is_told(wanted: str, text: str) -> None:
+    with pytest.raises(FailedExpressionError, match=r"it gave a str, but must give a google\.protobuf\."):
+        compile_for(text, wanted=f"google.protobuf.{wanted}").message({"any": "words"})

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from amends_coordinator.bindings import plan
 from amends_coordinator.calls.attempt import NOT_SENT
 from amends_coordinator.core.definition import Kind, OutcomeKind, OutcomeRule, Step
 from amends_coordinator.core.outcomes import (
@@ -259,6 +260,7 @@ async def test_without_cel_nothing_is_decided(rig: Rig, monkeypatch: pytest.Monk
     import sys
 
     monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    plan._environment.cache_clear()
     made = acme.definition(acme.ship("another"))
     saga = acme.begun(made, ORDER)
     _, future = rig.submit_step(saga, 0, FORWARD)

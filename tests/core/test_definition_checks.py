@@ -318,7 +318,7 @@ def test_steps_that_call_methods_can_be_right() -> None:
 def test_a_step_knows_all_that_have_succeeded_before_it() -> None:
     """What it needs, and what that needs; in whatever order they are listed."""
     made = definition(step("d", "b", "c"), step("b", "a"), step("c", "a"), step("a"), step("e"))
-    assert made.earlier == (frozenset({1, 2, 3}), frozenset({3}), frozenset({3}), frozenset(), frozenset())
+    assert [made.before(place) for place in range(5)] == [{1, 2, 3}, {3}, {3}, set(), set()]
 
 
 def test_a_definition_knows_whether_it_calls_methods() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from amends import Definition, Direction, MethodCall, OutcomeRule, SagaState, Step
 from amends.errors import InvalidArgument, UsageError
-from amends_coordinator.bindings.plan import Plan
+from amends_coordinator.bindings.checking import Checker
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.testing import BlockingLocalCoordinator, LocalCoordinator, PlainService
 from sample_services.carrier import ledger
@@ -231,10 +230,10 @@ async def test_the_clock_waits_while_a_definition_is_looked_at(
     entered, leave = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def find_slowly(_plan: Plan) -> Iterator[Violation]:
+    def find_slowly(_checker: Checker, _place: int) -> list[Violation]:
         loop.call_soon_threadsafe(entered.set)
         assert leave.wait(20)
-        yield from ()
+        return []
 
     async def busy(context: Context) -> None:
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "come back later")
@@ -242,7 +241,7 @@ async def test_the_clock_waits_while_a_definition_is_looked_at(
     carrier.answer = busy
     await coordinator.start(parcel(OutcomeRule("RESOURCE_EXHAUSTED", "pending")), INPUT)
     await coordinator.advance(0.0)
-    monkeypatch.setattr(Plan, "faults", find_slowly)
+    monkeypatch.setattr(Checker, "step_faults", find_slowly)
     registering = asyncio.create_task(coordinator.register(ORDER))
     await entered.wait()
     before = len(carrier.calls)

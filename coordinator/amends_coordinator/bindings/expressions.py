@@ -1,19 +1,20 @@
 """Expressions in CEL: compiled against types, and evaluated.
 
 CEL is Google's Common Expression Language (https://cel.dev). It has no effects and no clock, and no loops but
-those over lists, so an expression always ends, and gives the same whenever it is evaluated. The library is
-the binding of the C++ runtime by CEL's makers.
+those over lists and maps, so an expression always ends; and but for loops over maps, whose keys come in any
+order, it gives the same whenever it is evaluated. The library is the binding of the C++ runtime by CEL's
+makers.
 """
 
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from amends_coordinator.bindings.types import JSON_TYPE, Types
+from amends_coordinator.bindings.types import Types, message_of
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
@@ -30,6 +31,18 @@ MAX_WORDS = 512
 _FAULT = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")  # below zero: of the expression as a whole
 _VALUELESS = re.compile(r'No value with name "(.*?)" found in Activation')
 _STATUS = re.compile(r"^[A-Z_]+: |(?: \[[A-Z_]+\])$")
+
+_UNWRAPPED = {
+    "string_wrapper": "STRING",
+    "bytes_wrapper": "BYTES",
+    "bool_wrapper": "BOOL",
+    "int_wrapper": "INT",
+    "uint_wrapper": "UINT",
+    "double_wrapper": "DOUBLE",
+}
+"""Of protobuf's wrappers CEL knows only what is in them."""
+
+_JSON = frozenset({"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue"})
 
 
 class WrongExpressionError(Exception):
@@ -55,13 +68,7 @@ class Expression:
     def message(self, values: Mapping[str, Any]) -> Message:
         """Gives the message that is wanted. Raises FailedExpressionError."""
         assert self._wanted is not None, "it was compiled for a message"
-        value, name = self._evaluate(values), self._wanted.full_name
-        if name == JSON_TYPE and isinstance(value, dict):
-            return _json(value)
-        if not isinstance(value, Message) or value.DESCRIPTOR.full_name != name:
-            kind = value.DESCRIPTOR.full_name if isinstance(value, Message) else type(value).__name__
-            raise FailedExpressionError(f"it gave a {kind}, but must give a {name}")
-        return value
+        return _message(self._evaluate(values), self._wanted)
 
     def truth(self, values: Mapping[str, Any]) -> bool:
         """Gives the bool that is wanted. Raises FailedExpressionError."""
@@ -73,8 +80,8 @@ class Expression:
     def _evaluate(self, values: Mapping[str, Any]) -> Any:
         try:
             found = self._compiled.eval(data=dict(values))
-            json = self._wanted is not None and self._wanted.full_name == JSON_TYPE
-            value = found.plain_value() if json else found.value()
+            plain = self._wanted is not None and self._wanted.full_name in _JSON
+            value = found.plain_value() if plain else found.value()
             failed = found.type().name() == "ERROR"
         except (RuntimeError, TypeError, ValueError) as error:
             raise FailedExpressionError(_plain(str(error))) from error
@@ -83,45 +90,95 @@ class Expression:
         return value
 
 
-def compiled(
-    text: str, types: Types, variables: Mapping[str, str], *, package: str, wanted: "Descriptor | None"
-) -> Expression:
-    """Compiles an expression.
+class Environment:
+    """What expressions are compiled in. To make one takes as long as compiling twenty expressions in it."""
 
-    Args:
-        text: in CEL.
-        types: the messages that it can speak of.
-        variables: by name, STRING, BOOL, DYNAMIC or the full name of a message.
-        package: the one whose messages need no package before their names.
-        wanted: the message that it has to give; None: a bool.
+    def __init__(self, types: Types, variables: Mapping[str, str], *, package: str) -> None:
+        """Makes an environment.
 
-    Raises:
-        WrongExpressionError: it cannot be parsed, speaks of what there is not, or gives something else.
-        NoCelError: CEL is not installed.
-    """
+        Args:
+            types: the messages that expressions can speak of.
+            variables: by name, STRING, BOOL, DYNAMIC or the full name of a message.
+            package: the one whose messages need no package before their names.
+
+        Raises:
+            WrongExpressionError: CEL cannot work with these types.
+            NoCelError: CEL is not installed.
+        """
+        try:
+            from cel_expr_python import cel
+            from cel_expr_python.ext import ext_optional, ext_strings
+        except ModuleNotFoundError as error:
+            raise NoCelError from error
+        declared = {
+            name: cel.Type.DYN if kind == DYNAMIC else cel.Type(kind) for name, kind in variables.items()
+        }
+        try:
+            self._env = cel.NewEnv(
+                descriptor_pool=types.pool,
+                variables=declared,
+                container=package,
+                extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()],
+            )
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise WrongExpressionError(_plain(str(error))) from error
+        self._type = cel.Type
+
+    def compile(self, text: str, wanted: Descriptor | None) -> Expression:
+        """Compiles an expression that has to give a message, or, where none is wanted, a bool.
+
+        Raises:
+            WrongExpressionError: it cannot be parsed, speaks of what there is not, or gives something else.
+        """
+        try:
+            expression = self._env.compile(text)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise WrongExpressionError(_fault(str(error))) from error
+        gives, must = expression.return_type(), self._type(BOOL if wanted is None else wanted.full_name)
+        if not self._fits(gives, must):
+            name = must.name() if wanted is None else wanted.full_name
+            raise WrongExpressionError(f"line 1, column 1: it gives {gives.name()}, but must give {name}")
+        return Expression(text, expression, wanted)
+
+    def _fits(self, gives: "cel.Type", must: "cel.Type") -> bool:
+        if self._type.DYN in (gives, must) or gives == must:
+            return True
+        if must.name() == "any":
+            return bool(gives.is_message())
+        if must.name() == "MAP<STRING, DYN>":
+            return bool(gives.name().startswith("MAP<"))
+        if must.name() == "LIST<DYN>":
+            return bool(gives.name().startswith("LIST<"))
+        return bool(_UNWRAPPED.get(must.name()) == gives.name())
+
+
+def _message(value: Any, wanted: Descriptor) -> Message:
+    """The message that a value of CEL stands for."""
+    name = wanted.full_name
+    if isinstance(value, Message) and value.DESCRIPTOR.full_name == name:
+        return value
+    made: Any = message_of(wanted)
     try:
-        from cel_expr_python import cel
-        from cel_expr_python.ext import ext_optional, ext_strings
-    except ModuleNotFoundError as error:
-        raise NoCelError from error
-    declared = {name: cel.Type.DYN if kind == DYNAMIC else cel.Type(kind) for name, kind in variables.items()}
-    try:
-        env = cel.NewEnv(
-            descriptor_pool=types.pool,
-            variables=declared,
-            container=package,
-            extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()],
-        )
-        expression = env.compile(text)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise WrongExpressionError(_fault(str(error))) from error
-    gives, must = expression.return_type(), cel.Type(BOOL if wanted is None else wanted.full_name)
-    fits = gives in (cel.Type.DYN, must)
-    if wanted is not None and wanted.full_name == JSON_TYPE:
-        fits = fits or gives.name().startswith("MAP<")
-    if not fits:
-        raise WrongExpressionError(f"line 1, column 1: it gives {gives.name()}, but must give {must.name()}")
-    return Expression(text, expression, wanted)
+        if name in _JSON:
+            json_format.ParseDict(value, made)
+        elif name == "google.protobuf.Any" and isinstance(value, Message):
+            made.Pack(value)
+        elif name == "google.protobuf.Timestamp":
+            made.FromDatetime(value)
+        elif name == "google.protobuf.Duration":
+            made.FromTimedelta(value)
+        elif name.startswith("google.protobuf.") and "value" in wanted.fields_by_name:
+            made.value = bytes(value) if isinstance(value, bytearray) else value
+        else:
+            raise TypeError
+    except json_format.Error as error:
+        words = " ".join(str(error).split())
+        raise FailedExpressionError(f"it gave what is no {name}: {words}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        kind = value.DESCRIPTOR.full_name if isinstance(value, Message) else type(value).__name__
+        raise FailedExpressionError(f"it gave a {kind}, but must give a {name}") from error
+    found: Message = made
+    return found
 
 
 def _fault(message: str) -> str:
@@ -138,10 +195,3 @@ def _plain(message: str) -> str:
     words = _STATUS.sub("", message.strip().splitlines()[0] if message.strip() else "no reason given")
     words = _VALUELESS.sub(r"there is no value of \1", words)
     return words if len(words) <= MAX_WORDS else words[:MAX_WORDS] + "…"
-
-
-def _json(value: dict[Any, Any]) -> Message:
-    try:
-        return json_format.ParseDict(value, struct_pb2.Struct())
-    except (json_format.Error, TypeError) as error:
-        raise FailedExpressionError(f"it gave what is no JSON: {error}") from error

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from amends_coordinator.bindings.binding import WrongStepError, find_method
 from amends_coordinator.bindings.keeping import kept
-from amends_coordinator.bindings.scope import names_in, results_in, spelled
+from amends_coordinator.bindings.methods import WrongStepError, find_method
+from amends_coordinator.bindings.text import names_in, results_in, spelled
 from amends_coordinator.bindings.types import Types
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import Definition, MethodCall, Step
@@ -113,9 +113,5 @@ def _prefixes(package: str) -> Iterator[str]:
 
 
 def _used(definition: Definition) -> Iterator[str]:
-    for place, step in enumerate(definition.steps):
-        names = results_in(texts_of(step))
-        for earlier in definition.earlier[place] if names else ():
-            needed = definition.steps[earlier].name
-            if spelled(needed) in names:
-                yield needed
+    names = {name for step in definition.steps for text in texts_of(step) for name in results_in(text)}
+    return (step.name for step in definition.steps if spelled(step.name) in names)

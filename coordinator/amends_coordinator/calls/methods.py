@@ -47,7 +47,7 @@ class Methods:
             return not_done(direction, "NOT_COMPENSATABLE", _NOTHING_UNDOES)
         try:
             plan = plan_of(saga.definition)
-            request = plan.request(saga, place, direction).SerializeToString(deterministic=True)
+            request = plan.request(saga, place, direction)
         except (BindingFailedError, UnusableDescriptorsError) as error:
             why = f"the request cannot be made: {error}"
             return not_done(direction, "BINDING_FAILED", why, stated=False)

@@ -1,6 +1,7 @@
 """Calls by unary RPCs: one task for each call in flight."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import grpc
@@ -21,6 +22,8 @@ from amends_coordinator.calls.reading import (
 from amends_coordinator.calls.spans import Spans
 from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.values import Direction
+
+log = logging.getLogger(__name__)
 
 
 class UnaryCalls:
@@ -68,6 +71,9 @@ class UnaryCalls:
             rules = attempt.step.rules(attempt.direction)
             outcome = read_status(attempt.direction, status_of(error), rules)
         except Exception as error:  # a reply that cannot be decoded may surface as anything
+            saga_id, step = attempt.saga.id, attempt.step.name
+            fields = {"action": "call_failed", "saga_id": saga_id, "step": step}
+            log.warning("a call ended in a way that nobody foresaw", exc_info=error, extra=fields)
             outcome = Unknown(Code.DATA_LOSS, repr(error)[:MAX_WORDS])
         self._ended(attempt, outcome)
 

@@ -6,7 +6,6 @@ A definition is checked once, at the door, by ``checks``; the machine relies on 
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
-from graphlib import TopologicalSorter
 
 from amends_coordinator.core.values import Direction
 
@@ -146,14 +145,16 @@ class Definition:
         """Whether any step calls methods of a service that knows nothing of Amends."""
         return any(step.try_method is not None for step in self.steps)
 
-    @cached_property
-    def earlier(self) -> tuple[frozenset[int], ...]:
-        """For each step the places of all that have succeeded when it is tried: what it needs, and so on."""
-        found: dict[int, frozenset[int]] = {}
-        for place in TopologicalSorter(dict(enumerate(self.needs))).static_order():
-            needed = self.needs[place]
-            found[place] = frozenset(needed).union(*(found[other] for other in needed))
-        return tuple(found[place] for place in range(len(self.steps)))
+    def before(self, place: int) -> set[int]:
+        """The places of all steps that have succeeded when a step is tried: those it needs, and so on."""
+        found: set[int] = set()
+        waiting = list(self.needs[place])
+        while waiting:
+            other = waiting.pop()
+            if other not in found:
+                found.add(other)
+                waiting.extend(self.needs[other])
+        return found
 
     @cached_property
     def participants(self) -> frozenset[str]:

@@ -8,10 +8,10 @@ import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from amends._linking import UnusableDescriptorsError
-from amends_coordinator.bindings.binding import WrongStepError
+from amends_coordinator.bindings.checking import Checker
 from amends_coordinator.bindings.expressions import NoCelError
 from amends_coordinator.bindings.keeping import merged
-from amends_coordinator.bindings.plan import Plan
+from amends_coordinator.bindings.methods import WrongStepError
 from amends_coordinator.bindings.types import Types
 from amends_coordinator.bindings.wanted import Wanted
 from amends_coordinator.calls.caller import Caller
@@ -19,7 +19,7 @@ from amends_coordinator.calls.reading import DEFINITE
 from amends_coordinator.calls.reflection import NoReflectionError
 from amends_coordinator.core.checks import Violation, first_faults
 from amends_coordinator.core.definition import Definition
-from amends_coordinator.core.limits import MAX_DESCRIPTORS
+from amends_coordinator.core.limits import MAX_DESCRIPTORS, MAX_FAULTS
 from amends_coordinator.runtime.errors import InvalidRequestError, UnavailableError
 from amends_coordinator.runtime.together import Together
 
@@ -60,9 +60,7 @@ class Binder:
         try:
             files = await self._files(definition, wanted)
             types = await asyncio.to_thread(Types, files)
-            # In a thread, since a definition may have a thousand steps, and each takes milliseconds.
-            plan = Plan(definition, types, {name: kind for name, kind in results.items() if kind})
-            found = first_faults(wanted.faults(types)) or await asyncio.to_thread(first_faults, plan.faults())
+            found = first_faults(wanted.faults(types)) or await _check(definition, types, results)
         except WrongStepError as error:
             found = first_faults(iter(error.violations))
         except UnusableDescriptorsError as error:
@@ -106,6 +104,18 @@ class Binder:
             if step.participant == name and step.try_method is not None:
                 faults.append(Violation(f"steps[{place}].participant", why))
         return FileDescriptorSet()
+
+
+async def _check(definition: Definition, types: Types, results: Mapping[str, str | None]) -> list[Violation]:
+    """Checks the methods and expressions of all steps. Raises NoCelError."""
+    checker = Checker(definition, types, {name: kind for name, kind in results.items() if kind})
+    found: list[Violation] = []
+    for place in range(len(definition.steps)):
+        # In a thread, since it takes milliseconds, and one step at a time, since nothing ends a thread.
+        found += await asyncio.to_thread(checker.step_faults, place)
+        if len(found) > MAX_FAULTS:
+            break
+    return first_faults(iter(found))
 
 
 def _with_descriptors(definition: Definition, files: FileDescriptorSet) -> Definition:
