@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from amends_coordinator.bindings import plan
 from amends_coordinator.bindings.checking import Checker
 from amends_coordinator.bindings.plan import BindingFailedError, plan_of
 from amends_coordinator.bindings.types import types_of
@@ -389,3 +390,36 @@ def test_inputs_are_looked_at_before_a_saga_begins(
     made: Definition, given: Payload | None, own: dict[str, Payload], fields: list[str]
 ) -> None:
     assert [each.field for each in plan_of(made).input_faults(given, own)] == fields
+
+
+def test_a_field_that_is_required_and_missing_is_found_before_the_call() -> None:
+    files = acme.files()
+    old = acme.add_message(files.file[1], "Old", id="string")
+    files.file[1].syntax = "proto2"
+    old.field[0].label = old.field[0].LABEL_REQUIRED
+    files.file[0].service[0].method.add(
+        name="Keep", input_type=".acme.money.Old", output_type=".acme.money.Old"
+    )
+    kept = {"input_type": "", "descriptors": files.SerializeToString()}
+    made = definition(calling("Keep", "acme.money.Old{}"), **kept)
+    with pytest.raises(BindingFailedError, match=r"it has no id, which acme\.money\.Old requires"):
+        plan_of(made).request(begun(made), 0, FORWARD)
+    whole = definition(calling("Keep", "acme.money.Old{id: 'a'}"), **kept)
+    assert said(whole, begun(whole)) == 'id: "a" '
+
+
+def test_plans_take_so_much_memory_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [definition(ship(f"s{number}")) for number in range(3)]
+    one = 2 * plan._METHOD_BYTES + plan._TYPES_FACTOR * len(made[0].descriptors)
+    monkeypatch.setattr(plan, "MAX_PLANNED", 2 * one)
+    plans = plan._Plans()
+    first = plans.of(made[0])
+    assert plans.of(made[0]) is first
+    plans.of(made[1])
+    assert plans.of(made[0]) is first
+    plans.of(made[2])
+    assert plans.of(made[0]) is first
+    assert len(plans._plans) == 2
+    monkeypatch.setattr(plan, "MAX_PLANNED", 1)
+    plans.of(made[1])
+    assert len(plans._plans) == 1

@@ -366,3 +366,10 @@ def test_a_call_too_large_to_send_is_definite() -> None:
     assert isinstance(backward, Refused)
     assert (forward.rejection.reason, backward.refusal.reason) == ("CALL_TOO_LARGE", "CALL_TOO_LARGE")
     assert not forward.stated  # which says nothing of an earlier attempt
+
+
+def test_a_large_response_is_no_obstacle_where_nobody_keeps_it() -> None:
+    """The service has undone it, whatever else it says."""
+    response = Payload("t/a.B", b"x" * (reading.MAX_PAYLOAD + 1))
+    assert reading.read_response(BACKWARD, response, None) == Compensated()
+    assert isinstance(reading.read_response(FORWARD, response, None), Unknown)
