@@ -41,6 +41,21 @@ def ruled(*rules: OutcomeRule, of: Step = M) -> Definition:
     return definition(replace(of, try_outcomes=rules))
 
 
+OK = rule(0, condition="true")
+EXPRESSIVE = replace(
+    M,
+    try_method=replace(SHIP, request="x"),
+    compensate_method=replace(UNSHIP, request="x"),
+    try_outcomes=(OK,),
+    compensate_outcomes=(OK,),
+)
+
+
+def expressive(count: int, *others: Step) -> Definition:
+    """As many steps with four expressions each, and others."""
+    return definition(*(replace(EXPRESSIVE, name=f"s{number}") for number in range(count)), *others)
+
+
 BAD = {
     "no steps": (definition(), "steps", "has 0 steps"),
     "too many steps": (definition(*[step(f"s{n}") for n in range(1001)]), "steps", "has 1001 steps"),
@@ -171,6 +186,11 @@ BAD = {
         "effect_free is never compensated",
     ),
     "too many rules": (ruled(*[rule()] * 33), "steps[0].try_outcomes", "has 33 rules, but may have 32"),
+    "too many expressions": (
+        expressive(limits.MAX_STEPS - 1, replace(EXPRESSIVE, compensate_outcomes=(OK, OK))),
+        "steps",
+        "have 4001 expressions, but may have 4000",
+    ),
     "a rule for no code": (ruled(rule(17)), "steps[0].try_outcomes[0].code", "is 17, which is no status"),
     "a rule for the OK of an action": (
         ruled(rule(0, condition="true"), of=A),
@@ -244,6 +264,7 @@ GOOD = {
         step("b", "a"),
         A,
     ),
+    "as many expressions as there may be": expressive(limits.MAX_STEPS),
     "every bound at its least": definition(replace(A, timeout=0.001, retry=LEAST), timeout=0.001),
     "every bound at its greatest": definition(
         replace(A, timeout=3600.0, retry=GREATEST), timeout=366 * 86_400.0, name="x" * 128

@@ -40,7 +40,7 @@ def check(definition: Definition) -> list[Violation]:
 
     Of very many faults the first are told.
     """
-    found = check_step_count(len(definition.steps))
+    found = check_step_count(len(definition.steps)) or _check_expression_count(definition)
     if found:
         return found
     return first_faults(
@@ -53,6 +53,18 @@ def check_step_count(count: int) -> list[Violation]:
     if 1 <= count <= limits.MAX_STEPS:
         return []
     return [Violation("steps", f"has {count} steps, but must have 1 to {limits.MAX_STEPS}")]
+
+
+def _check_expression_count(definition: Definition) -> list[Violation]:
+    count = sum(map(_count_expressions, definition.steps))
+    if count <= limits.MAX_EXPRESSIONS:
+        return []
+    return [Violation("steps", f"have {count} expressions, but may have {limits.MAX_EXPRESSIONS}")]
+
+
+def _count_expressions(step: Step) -> int:
+    requests = sum(1 for call in (step.try_method, step.compensate_method) if call and call.request)
+    return requests + sum(1 for rule in (*step.try_outcomes, *step.compensate_outcomes) if rule.condition)
 
 
 def _check_numbers(definition: Definition) -> list[Violation]:

@@ -64,6 +64,10 @@ REASON_FORM = "2 to 63 characters of A-Z, 0-9 and '_', such as CARD_DECLINED"
 MAX_EXPRESSION = 16 << 10
 """Bytes of an expression: longer ones hide a program that belongs in a service."""
 
+MAX_EXPRESSIONS = 4_000
+"""Expressions of a definition, four for each of a thousand steps: all are checked while somebody waits, which
+takes a tenth of a millisecond for a short one, and 25 for the longest."""
+
 MAX_RULES = 32
 """Rules of a step about how its attempts end in one direction: gRPC has 17 status codes."""
 
