@@ -1,15 +1,19 @@
 """Types: files that are linked, payloads that are read by them, and what of the files is kept."""
 
 import math
+from pathlib import Path
 
+import google.protobuf
 import pytest
 from google.protobuf import descriptor_pb2, struct_pb2
 
-from amends._linking import UnusableDescriptorsError
+from amends._linking import MAX_FILES, STANDARD_FILES, UnusableDescriptorsError
 from amends_coordinator.bindings.keeping import kept, merged
 from amends_coordinator.bindings.types import Types, WrongPayloadError, types_of
 from amends_coordinator.core.values import Payload
 from tests.bindings import acme
+
+PROTOBUF = Path(google.protobuf.__file__).parent
 
 
 def linked(*files: descriptor_pb2.FileDescriptorProto) -> Types:
@@ -33,16 +37,132 @@ def test_what_is_not_there_is_not_found() -> None:
     assert types.methods("acme.v1.Nope/Book") is None
 
 
-def test_a_missing_import_is_named() -> None:
-    with pytest.raises(UnusableDescriptorsError, match=r"acme/carrier.proto imports acme/money.proto, which"):
-        linked(acme.carrier_file())
+def test_what_needs_a_missing_import_is_missed_by_those_alone_who_ask_for_it() -> None:
+    types = linked(acme.carrier_file())
+    assert types.methods("acme.v1.Carrier/Book") == sorted(["Ping", "Note", "Say"])
+    assert types.method("acme.v1.Carrier/Ping") is not None
+    assert types.message("acme.v1.Order") is not None
+    why = r"acme/carrier.proto imports acme/money.proto, which is missing; send all imports along"
+    for name in ("acme.v1.Booking", "acme.v1.Booking.State", "acme.money.Money"):
+        with pytest.raises(UnusableDescriptorsError, match=why):
+            types.message(name)
+    for name in ("Book", "Cancel", "Track"):
+        with pytest.raises(UnusableDescriptorsError, match=why):
+            types.method(f"acme.v1.Carrier/{name}")
+
+
+def test_what_is_made_of_a_message_that_lacks_an_import_is_lacking_too() -> None:
+    depot = descriptor_pb2.FileDescriptorProto(
+        name="depot.proto", package="depot", syntax="proto3", dependency=["acme/carrier.proto"]
+    )
+    acme.add_message(depot, "Shelf", booking="acme.v1.Booking").nested_type.add(name="Board")
+    acme.add_message(depot, "Room", board="depot.Shelf.Board")
+    acme.add_message(depot, "Floor", order="acme.v1.Order")
+    depot.extension.add(name="note", number=1, label=1, type=9, extendee=".acme.v1.Booking")
+    for files in ((depot, acme.carrier_file()), (acme.carrier_file(), depot)):
+        types = linked(*files)
+        assert types.message("depot.Floor") is not None
+        for name in ("depot.Shelf", "depot.Shelf.Board", "depot.Room"):
+            with pytest.raises(UnusableDescriptorsError, match=r"carrier.proto imports acme/money.proto"):
+                types.message(name)
+
+
+def test_a_file_that_lacks_an_import_and_uses_nothing_of_it_is_whole() -> None:
+    file = acme.money_file()
+    file.dependency.extend(["google/protobuf/java_features.proto", "acme/options.proto"])
+    file.public_dependency.append(1)
+    assert linked(file).message("acme.money.Money") is not None
 
 
 def test_imports_in_a_circle_are_named() -> None:
     one = descriptor_pb2.FileDescriptorProto(name="one.proto", dependency=["two.proto"])
     two = descriptor_pb2.FileDescriptorProto(name="two.proto", dependency=["one.proto"])
-    with pytest.raises(UnusableDescriptorsError, match=r"in a circle: one.proto, two.proto"):
+    with pytest.raises(UnusableDescriptorsError, match=r"in a circle: .*one.proto imports two.proto"):
         linked(one, two)
+
+
+def test_not_all_of_a_large_circle_is_told() -> None:
+    files = [chained(number, (number + 1) % 100) for number in range(100)]
+    with pytest.raises(UnusableDescriptorsError, match=r"in a circle: .*, and so on$") as caught:
+        linked(*files)
+    assert str(caught.value).count("imports") == 10
+
+
+def chained(number: int, imported: int | None = None) -> descriptor_pb2.FileDescriptorProto:
+    imports = [] if imported is None else [f"{imported}.proto"]
+    return descriptor_pb2.FileDescriptorProto(name=f"{number}.proto", dependency=imports)
+
+
+def test_as_many_files_as_are_taken_are_linked_whatever_their_order() -> None:
+    last = acme.money_file()
+    last.name = f"{MAX_FILES - 1}.proto"
+    types = linked(*(chained(number, number + 1) for number in range(MAX_FILES - 1)), last)
+    assert types.message("acme.money.Money") is not None
+
+
+def test_more_files_are_refused_before_they_are_linked() -> None:
+    with pytest.raises(UnusableDescriptorsError, match=r"^there are 2001 files, but may be 2000$"):
+        linked(*(chained(number) for number in range(MAX_FILES + 1)))
+
+
+def test_a_file_may_be_there_twice_if_it_is_the_same() -> None:
+    types = linked(acme.money_file(), acme.money_file())
+    assert types.message("acme.money.Money") is not None
+    other = acme.money_file()
+    other.message_type[0].field[0].number = 9
+    with pytest.raises(
+        UnusableDescriptorsError, match=r"^acme/money.proto is there twice, and not the same$"
+    ):
+        linked(acme.money_file(), other)
+
+
+def test_a_file_has_a_name() -> None:
+    with pytest.raises(UnusableDescriptorsError, match=r"^there is a file without a name$"):
+        linked(descriptor_pb2.FileDescriptorProto())
+
+
+def test_of_a_name_that_is_too_long_the_beginning_is_told() -> None:
+    with pytest.raises(UnusableDescriptorsError) as caught:
+        linked(*[descriptor_pb2.FileDescriptorProto(name="n" * 100_000, package=each) for each in "ab"])
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("place", ["name", "dependency", "package", "json_name", "default_value", "option"])
+def test_a_text_that_is_no_utf_8_is_told(place: str) -> None:
+    file = acme.money_file()
+    file.syntax, field = "proto2", file.message_type[0].field[1]
+    match place:
+        case "name":
+            file.name = "a-text"
+        case "dependency":
+            file.dependency.append("a-text")
+        case "option":
+            file.options.go_package = "a-text"
+        case "package":
+            file.package = "a-text"
+        case _:
+            setattr(field, place, "a-text")
+    wrong = file.SerializeToString().replace(b"a-text", b"a\xfftext")
+    with pytest.raises(
+        UnusableDescriptorsError, match=r"^(acme/money.proto|b'a\\xfftext') has a text that is no"
+    ):
+        linked(descriptor_pb2.FileDescriptorProto.FromString(wrong))
+
+
+def test_all_files_of_protobuf_itself_are_there() -> None:
+    """Those that its Python package has, as modules, in every release that is taken."""
+    shipped = {
+        f"google/protobuf/{path.relative_to(PROTOBUF).as_posix().removesuffix('_pb2.py')}.proto"
+        for path in PROTOBUF.rglob("*_pb2.py")
+    }
+    late = {
+        "google/protobuf/json_options.proto",
+        "google/protobuf/json_enumvalue_options.proto",
+    }  # since 7.36
+    assert shipped - late == STANDARD_FILES
+    types = linked()
+    for name in ("Type", "Api", "SourceContext", "Any", "FileDescriptorSet", "compiler.CodeGeneratorRequest"):
+        assert types.message(f"google.protobuf.{name}") is not None
 
 
 def test_a_file_that_contradicts_itself_is_named() -> None:

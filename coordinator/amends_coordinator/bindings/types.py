@@ -17,7 +17,8 @@ from google.protobuf import (
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from amends._linking import linked
+from amends._linking import UnusableDescriptorsError, linked
+from amends_coordinator.bindings.lacking import without_missing
 from amends_coordinator.core.values import Payload
 
 JSON_TYPE = struct_pb2.Struct.DESCRIPTOR.full_name
@@ -59,18 +60,20 @@ class Types:
     """
 
     def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
-        """Links files.
+        """Links files. A file that is missing is missed by those alone who ask for what is made of it.
 
         Raises:
-            UnusableDescriptorsError: one of them contradicts another, or imports one that is missing.
+            UnusableDescriptorsError: there are too many, one of them contradicts another, or cannot be read.
         """
-        self.pool = linked(files)
+        whole, self._lacking = without_missing(files)
+        self.pool = linked(whole)
 
     def message(self, name: str) -> Descriptor | None:
-        """Finds a message by its full name."""
+        """Finds a message by its full name. Raises UnusableDescriptorsError if it needs a missing file."""
         try:
             return self.pool.FindMessageTypeByName(name)
         except KeyError:
+            self._check_lacking(name)
             return None
 
     def enum(self, name: str) -> EnumDescriptor | None:
@@ -81,12 +84,15 @@ class Types:
             return None
 
     def method(self, path: str) -> MethodDescriptor | None:
-        """Finds a method by SERVICE/METHOD."""
+        """Finds a method by SERVICE/METHOD. Raises UnusableDescriptorsError if it needs a missing file."""
         service, _, name = path.partition("/")
         try:
-            return self.pool.FindServiceByName(service).methods_by_name.get(name)
+            found = self.pool.FindServiceByName(service).methods_by_name.get(name)
         except KeyError:
             return None
+        if found is None:
+            self._check_lacking(path)
+        return found
 
     def methods(self, path: str) -> list[str] | None:
         """Names the methods of the service of a SERVICE/METHOD; None if there is no such service."""
@@ -126,6 +132,11 @@ class Types:
             return json_format.ParseDict(document, message, descriptor_pool=self.pool)
         except _UNREADABLE as error:
             raise WrongPayloadError(f"is no JSON form of {name}: {_why(error)}") from error
+
+    def _check_lacking(self, name: str) -> None:
+        """Tells why what was spoken of is not there."""
+        if name in self._lacking:
+            raise UnusableDescriptorsError(self._lacking[name])
 
 
 def _document(json: Message) -> dict[str, Any]:
