@@ -10,6 +10,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from google.protobuf.message import DecodeError, Message
 
 from amends._definition._checks import shown
+from amends._linking import STANDARD_FILES, UnusableDescriptorsError, by_name
 from amends.errors import Problem
 
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -17,9 +18,6 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 
 MAX_TOLD: Final = 20
 """Imports that are told to be missing: a set without any of its imports lacks hundreds."""
-
-_STANDARD: Final = "google/protobuf/"
-"""The folder of files that a coordinator has itself."""
 
 Source: TypeAlias = ModuleType | FileDescriptor | type[Message]
 """What knows the file that describes it: a generated module, a file's descriptor, a message class."""
@@ -108,19 +106,19 @@ def _with_imports(file: FileDescriptor, seen: set[str]) -> Iterator[FileDescript
 
 def _faults(found: FileDescriptorSet) -> list[str]:
     """What keeps a set from describing anything."""
-    names = {file.name for file in found.file}
-    if not names:
+    if not found.file:
         return ["holds no file"]
-    if "" in names:
+    if not all(file.name for file in found.file):
         return ["holds a file without a name, and so is no FileDescriptorSet of a compiler's"]
     size = found.ByteSize()
     if size > MAX_BYTES:
         return [f"takes {size} bytes, but may take {MAX_BYTES}"]
+    try:
+        names = STANDARD_FILES | by_name(found).keys()
+    except UnusableDescriptorsError as error:
+        return [f"cannot be used: {error}"]
     missing = dict.fromkeys(
-        (name, file.name)
-        for file in found.file
-        for name in file.dependency
-        if name not in names and not name.startswith(_STANDARD)
+        (name, file.name) for file in found.file for name in file.dependency if name not in names
     )
     return [
         f"has no {shown(name)}, which {shown(importer)} imports; protoc adds it with --include_imports"

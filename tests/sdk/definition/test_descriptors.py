@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from google.protobuf import descriptor_pb2, timestamp_pb2
+from google.protobuf import descriptor_pb2, timestamp_pb2, type_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
@@ -14,6 +14,10 @@ from hypothesis import strategies as st
 from amends import Definition, DefinitionError, Step
 from amends.v1 import participant_pb2
 from tests.fuzz.effort import effort
+
+NO_UTF_8 = (
+    FileDescriptorSet(file=[FileDescriptorProto(name="?.proto")]).SerializeToString().replace(b"?", b"\xff")
+)
 
 STEPS = [Step("ship", "carrier", "book")]
 
@@ -118,6 +122,20 @@ def test_a_missing_import_is_told_with_the_option_that_adds_it(tmp_path: Path) -
     )
 
 
+def test_of_protobufs_own_files_those_need_not_be_there_that_a_coordinator_has() -> None:
+    """The others it cannot know, however their names begin."""
+    own = ["google/protobuf/type.proto", "google/protobuf/api.proto", "google/protobuf/compiler/plugin.proto"]
+    assert files(with_descriptors(FileDescriptorSet(file=[FileDescriptorProto(name="a", dependency=own)])))
+    other = FileDescriptorProto(name="a", dependency=["google/protobuf/java_features.proto"])
+    (told,) = problems_of(FileDescriptorSet(file=[other]))
+    assert told.startswith("descriptors has no 'google/protobuf/java_features.proto', which 'a' imports")
+
+
+def test_modules_of_protobuf_itself_are_files_as_any() -> None:
+    """And are not told to be missing, where a module imports them."""
+    assert "google/protobuf/type.proto" in files(with_descriptors([type_pb2]))
+
+
 def test_not_all_of_a_thousand_missing_imports_are_told() -> None:
     """The first are enough to tell."""
     whole = FileDescriptorSet(
@@ -132,6 +150,15 @@ def test_not_all_of_a_thousand_missing_imports_are_told() -> None:
         (b"syntax = proto3", "descriptors is no FileDescriptorSet, as protoc --descriptor_set_out"),
         (b"\x0a\x00", "descriptors holds a file without a name"),
         (FileDescriptorSet(), "descriptors holds no file"),
+        (NO_UTF_8, "descriptors cannot be used: b'\\xff.proto' has a text that is no UTF-8"),
+        (
+            FileDescriptorSet(file=[FileDescriptorProto(name="a", package=each) for each in "pq"]),
+            "descriptors cannot be used: a is there twice, and not the same",
+        ),
+        (
+            FileDescriptorSet(file=[FileDescriptorProto(name=f"a{n}") for n in range(2_001)]),
+            "descriptors cannot be used: there are 2001 files, but may be 2000",
+        ),
         ([], "descriptors holds no file"),
         (timestamp_pb2, "descriptors is <module 'google.protobuf.timestamp_pb2'"),
         (
