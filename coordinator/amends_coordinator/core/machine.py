@@ -218,7 +218,7 @@ def _attempt_failed(
 ) -> None:
     """Records a failed attempt, and whether there is another, an operator should know, or it is given up.
 
-    ``last`` says whether it may be the last one that the step has.
+    ``last`` says whether it may be the last Try that the step has; of a Compensate there is no last.
     """
     saga, step, run = turn.saga, turn.saga.step(place), turn.saga.runs[place]
     direction, attempt = run.direction, run.attempt
@@ -243,7 +243,7 @@ def _attempt_failed(
                 f"step {step.name!r} failed in {words.times(attempt)}, the last time with: {outcome.message}",
             )
         )
-    elif exhausted and last and not saga.needs_attention:
+    elif exhausted and (last or not forward) and not saga.needs_attention:
         turn.record(words.keeps_failing(step.name, direction, attempt, outcome.message))
 
 
