@@ -41,6 +41,22 @@ def test_worlds_differ() -> None:
     assert 0 < sum(draw(seed, Scope()).methods for seed in KNOWN) < len(KNOWN)
 
 
+def test_methods_are_called_in_every_way() -> None:
+    """By types that are sent or asked for, with an input that has a type or none, by requests that are made
+    of results or not at all, and undone by the response, by the key, by the request, or not at all."""
+    definitions = [saga.definition for seed in KNOWN for saga in draw(seed, Scope()).sagas if saga.given]
+    steps = [step for definition in definitions for step in definition.steps if step.try_method]
+    assert {definition.input_type for definition in definitions} == {"", "depot.v1.Order"}
+    assert {bool(definition.descriptors) for definition in definitions} == {True, False}
+    requests = [step.try_method.request for step in steps if step.try_method]
+    assert "" in requests
+    assert {len(request.split("results.")) for request in requests} == {1, 2, 3}
+    undone = {step.compensate_method.request if step.compensate_method else None for step in steps}
+    assert {None, ""} < undone
+    for words in ("responded ?", "request.key"):
+        assert {words in request for request in undone if request} == {True, False}
+
+
 def test_a_smaller_world_leaves_out_what_it_is_told_to() -> None:
     """No fault, and one saga at the most."""
     result = run(5, Scope(frozenset(), sagas=1))
