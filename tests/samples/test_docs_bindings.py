@@ -14,7 +14,7 @@ import pytest
 
 from amends import Definition
 from amends_coordinator.calls.reading import MAX_PAYLOAD
-from amends_coordinator.core.limits import MAX_DESCRIPTORS, MAX_EXPRESSION, MAX_RULES
+from amends_coordinator.core.limits import MAX_DESCRIPTORS, MAX_EXPRESSION, MAX_EXPRESSIONS, MAX_RULES
 from sample_services.demo.processes import Process
 from sample_services.demo.stage import ROOT
 from tests.addresses import free_address
@@ -110,6 +110,7 @@ def test_its_rules_are_rules(tmp_path: Path) -> None:
 
 def test_the_limits_it_tells_are_those_of_the_code() -> None:
     assert f"| an expression | {MAX_EXPRESSION >> 10} KiB |" in PAGE
+    assert f"| expressions of a definition | {MAX_EXPRESSIONS:,} |" in PAGE
     assert f"| rules of a step | {MAX_RULES} in each direction |" in PAGE
     assert f"| descriptors that are kept | {MAX_DESCRIPTORS >> 10} KiB |" in PAGE
     assert f"| a response that becomes a result | {MAX_PAYLOAD >> 20} MiB |" in PAGE
