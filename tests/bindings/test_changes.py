@@ -75,7 +75,7 @@ async def test_services_that_describe_a_message_differently_cannot_meet_in_a_def
         )
         definition = trip()
         definition.steps[1].participant = "annex"
-        with pytest.raises(grpc.aio.AioRpcError, match=r"describe ConfirmStayRequest .*differently"):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"describe \S+ConfirmStayRequest differently"):
             await stage.register(definition)
         definition.descriptors.CopyFrom(stage.releases.first.descriptors)
         await stage.register(definition)

@@ -1,14 +1,17 @@
 """Types: files that are linked, payloads that are read by them, and what of the files is kept."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import google.protobuf
 import pytest
 from google.protobuf import descriptor_pb2, struct_pb2
+from google.protobuf.descriptor import Descriptor
 
 from amends._linking import MAX_FILES, STANDARD_FILES, UnusableDescriptorsError
-from amends_coordinator.bindings.keeping import kept, merged
+from amends_coordinator.bindings.keeping import kept
 from amends_coordinator.bindings.types import Types, WrongPayloadError, types_of
 from amends_coordinator.core.values import Payload
 from tests.bindings import acme
@@ -312,6 +315,116 @@ def test_an_enum_is_kept_without_a_message() -> None:
     assert not kept_file.message_type
 
 
+def test_of_protobufs_own_files_those_are_not_kept_that_every_set_has() -> None:
+    """Others may be of its package, and are kept as any."""
+    own = descriptor_pb2.FileDescriptorProto(name="own.proto", package="google.protobuf", syntax="proto3")
+    acme.add_message(own, "Mine", kind="google.protobuf.Type")
+    own.dependency.append("google/protobuf/type.proto")
+    found = linked(own).message("google.protobuf.Mine")
+    assert found is not None
+    (file,) = kept([], [found]).file
+    assert [each.name for each in file.message_type] == ["Mine"]
+    assert list(file.dependency) == ["google/protobuf/type.proto"]
+    assert linked(file).message("google.protobuf.Mine") is not None
+
+
+def test_what_does_not_decide_how_messages_are_read_is_not_kept() -> None:
+    plain, adorned = acme.money_file(), acme.money_file()
+    for file in (plain, adorned):
+        colour = file.message_type[0].enum_type.add(name="Colour")
+        colour.value.add(name="RED", number=0)
+    adorned.options.java_package = "com.acme"
+    money = adorned.message_type[0]
+    money.reserved_range.add(start=50, end=60)
+    money.reserved_name.append("gone")
+    money.options.deprecated = True
+    money.field[1].json_name = "currency"
+    money.field[0].options.jstype = descriptor_pb2.FieldOptions.JS_STRING
+    money.field[0].options.packed = True  # which only lists are
+    money.enum_type[0].reserved_name.append("BLUE")
+    money.enum_type[0].value[0].options.deprecated = True
+    one, other = (kept([], [_message(linked(file), "acme.money.Money")]) for file in (plain, adorned))
+    assert one == other
+
+
+def test_what_decides_how_messages_are_read_is_kept() -> None:
+    file = acme.money_file()
+    file.syntax = "proto2"
+    note = file.message_type[0].field.add(name="note", number=3, label=3, type=5, json_name="remark")
+    note.options.packed = True
+    file.message_type[0].field[1].default_value = "EUR"
+    old = file.message_type[0].nested_type.add(name="Old")
+    old.options.message_set_wire_format = True
+    old.extension_range.add(
+        start=4, end=5
+    ).options.verification = descriptor_pb2.ExtensionRangeOptions.UNVERIFIED
+    sizes = file.message_type[0].enum_type.add(name="Size")
+    sizes.options.allow_alias = True
+    for name in ("SMALL", "TINY"):
+        sizes.value.add(name=name, number=1)
+    (cut,) = kept([], [_message(linked(file), "acme.money.Money")]).file
+    (money,) = cut.message_type
+    assert (money.field[1].default_value, money.field[2].json_name) == ("EUR", "remark")
+    assert money.field[2].options.packed
+    assert money.nested_type[0].options.message_set_wire_format
+    assert not money.nested_type[0].extension_range[0].HasField("options")
+    assert money.enum_type[0].options.allow_alias
+    assert linked(cut).message("acme.money.Money") is not None
+
+
+def _message(types: Types, name: str) -> Descriptor:
+    found = types.message(name)
+    assert found is not None
+    return found
+
+
+def _alias(file: descriptor_pb2.FileDescriptorProto, enums: Any) -> None:
+    enum = enums.add(name="Size")
+    for name in ("SMALL", "TINY"):
+        enum.value.add(name=name, number=0)
+    file.message_type[0].field.add(
+        name="size", number=9, label=1, type=14, type_name="Size"
+    )  # of the nearest scope
+
+
+def _group(file: descriptor_pb2.FileDescriptorProto) -> None:
+    outer = file.message_type[0].nested_type.add(name="Outer")
+    outer.nested_type.add(name="Inner")
+    outer.field.add(name="inner", number=1, label=1, type=10, type_name=".acme.money.Money.Outer.Inner")
+
+
+def _torn_oneof(file: descriptor_pb2.FileDescriptorProto) -> None:
+    money = file.message_type[0]
+    money.oneof_decl.add(name="either")
+    for number, index in ((11, 0), (12, None), (13, 0)):
+        money.field.add(name=f"n{number}", number=number, label=1, type=9, oneof_index=index)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda file: _alias(file, file.enum_type),
+            "acme.money.Size gives SMALL and TINY the same number, but does not say allow_alias",
+        ),
+        (
+            lambda file: _alias(file, file.message_type[0].enum_type),
+            "acme.money.Money.Size gives SMALL and TINY the same number, but does not say allow_alias",
+        ),
+        (_group, "acme.money.Money.Outer.inner is a group, which proto3 has none of"),
+        (_torn_oneof, "acme.money.Money has other fields between those of a oneof"),
+    ],
+)
+def test_what_python_takes_and_cel_does_not_is_refused_with_the_reason(
+    spoil: Callable[[descriptor_pb2.FileDescriptorProto], None], words: str
+) -> None:
+    file = acme.money_file()
+    spoil(file)
+    found = _message(linked(file), "acme.money.Money")
+    with pytest.raises(UnusableDescriptorsError, match=f"^{words}, as no compiler writes it$"):
+        kept([], [found])
+
+
 def test_extensions_are_not_kept() -> None:
     file = acme.money_file()
     file.syntax = "proto2"
@@ -329,19 +442,3 @@ def test_extensions_are_not_kept() -> None:
     (kept_file,) = kept([], [each for each in both if each]).file
     assert not kept_file.extension
     assert not kept_file.message_type[1].extension
-
-
-def test_what_two_participants_say_is_put_together() -> None:
-    together = merged([cut("Book"), cut("Cancel"), cut("Book", messages=("acme.money.Rate",))])
-    types = Types(together)
-    assert types.methods("acme.v1.Carrier/Book") == ["Book", "Cancel"]
-    assert types.message("acme.money.Rate") is not None
-
-
-def test_participants_that_contradict_each_other_are_told() -> None:
-    other = cut("Book")
-    other.file[0].message_type[0].field[0].number = 9
-    with pytest.raises(
-        UnusableDescriptorsError, match=r"describe Order \(acme.v1, acme/carrier.proto\) differently"
-    ):
-        merged([cut("Book"), other])

@@ -7,60 +7,26 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor, MethodDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from amends._linking import UnusableDescriptorsError
+from amends._linking import STANDARD_FILES
+from amends_coordinator.bindings.paring import check_compilable, pare
 
 
 def kept(
     methods: Iterable[MethodDescriptor], types: Iterable[Descriptor | EnumDescriptor]
 ) -> FileDescriptorSet:
-    """Cuts files down to these methods, messages and enums, with all that they are made of."""
+    """Cuts files down to these methods, messages and enums, with all that they are made of.
+
+    Raises:
+        UnusableDescriptorsError: they are not as a compiler writes them, and CEL does not take them.
+    """
     keep = _Keep()
     for method in methods:
         keep.method(method)
     for kind in types:
         keep.type(kind)
     return FileDescriptorSet(file=[keep.cut(file) for _, file in sorted(keep.files.items())])
-
-
-def merged(sets: Iterable[FileDescriptorSet]) -> FileDescriptorSet:
-    """Puts together what several participants say of their types.
-
-    Raises:
-        UnusableDescriptorsError: two of them describe the same thing differently.
-    """
-    files: dict[str, FileDescriptorProto] = {}
-    for each in sets:
-        for file in each.file:
-            if file.name in files:
-                _merge(files[file.name], file)
-            else:
-                files[file.name] = file
-    return FileDescriptorSet(file=[file for _, file in sorted(files.items())])
-
-
-def _merge(into: FileDescriptorProto, file: FileDescriptorProto) -> None:
-    where = f"{file.package or 'no package'}, {file.name}"
-    _add(into.message_type, file.message_type, where)
-    _add(into.enum_type, file.enum_type, where)
-    services = {service.name: service for service in into.service}
-    for service in file.service:
-        if service.name in services:
-            _add(services[service.name].method, service.method, where)
-        else:
-            into.service.append(service)
-    into.dependency.extend(name for name in file.dependency if name not in into.dependency)
-
-
-def _add(into: Any, described: Any, where: str) -> None:
-    """Adds what is not there yet."""
-    known = {each.name: each for each in into}
-    for each in described:
-        if each.name not in known:
-            into.append(each)
-        elif known[each.name] != each:
-            raise UnusableDescriptorsError(f"participants describe {each.name} ({where}) differently")
 
 
 class _Keep:
@@ -85,7 +51,7 @@ class _Keep:
         while waiting:
             top = _top(waiting.pop())
             file = top.file
-            if file.package == "google.protobuf":
+            if file.name in STANDARD_FILES:
                 continue
             self.files[file.name] = file
             names = self._tops.setdefault(file.name, set())
@@ -99,20 +65,16 @@ class _Keep:
     def cut(self, file: FileDescriptor) -> FileDescriptorProto:
         cut, tops = FileDescriptorProto(), self._tops.get(file.name, set())
         file.CopyToProto(cut)
-        for field in ("source_code_info", "extension", "public_dependency", "weak_dependency", "options"):
-            cut.ClearField(field)
-        if file.GetOptions().HasField("features"):  # of an edition: they say how fields are read
-            cut.options.features.CopyFrom(file.GetOptions().features)
         _keep_only(cut.message_type, tops)
         _keep_only(cut.enum_type, tops)
         for service in cut.service:
             names = self._methods.get(".".join(filter(None, (file.package, service.name))), set())
             _keep_only(service.method, names)
         _keep_only(cut.service, {service.name for service in cut.service if service.method})
-        for message in cut.message_type:
-            _without_extensions(message)
         cut.ClearField("dependency")
         cut.dependency.extend(sorted(self._imports.get(file.name, set()) - {file.name}))
+        pare(cut)
+        check_compilable(cut)
         return cut
 
 
@@ -139,9 +101,3 @@ def _keep_only(these: Any, names: Container[str]) -> None:
     for number in reversed(range(len(these))):
         if these[number].name not in names:
             del these[number]
-
-
-def _without_extensions(message: DescriptorProto) -> None:
-    message.ClearField("extension")
-    for nested in message.nested_type:
-        _without_extensions(nested)

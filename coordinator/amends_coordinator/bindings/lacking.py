@@ -4,11 +4,12 @@ A file that only a method refers to that nobody calls should not be needed. So w
 is taken out, and told to be missing to those alone who ask for it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
 from amends._linking import STANDARD_FILES, by_name, missing
+from amends_coordinator.bindings.names import full_name, names_used, names_within
 
 _STANDARD = ".google.protobuf."
 
@@ -52,12 +53,12 @@ def _lacking_types(files: FileDescriptorSet, whys: Mapping[str, str]) -> dict[st
     some = next(iter(whys.values()))  # where a file uses what one of its imports imports publicly
     for file in files.file:
         why = whys.get(file.name, some)
-        known |= {_full(file, enum.name) for enum in file.enum_type}
+        known |= {full_name(file, enum.name) for enum in file.enum_type}
         for message in file.message_type:
-            top = _full(file, message.name)
-            within[top] = list(_names(top, message))
+            top = full_name(file, message.name)
+            within[top] = list(names_within(top, message))
             known.update(within[top])
-            for used in _used(message):
+            for used in names_used(message):
                 users.setdefault(used, []).append(top)
                 reasons[used] = why
         for service in file.service:
@@ -81,7 +82,7 @@ def _lacking_types(files: FileDescriptorSet, whys: Mapping[str, str]) -> dict[st
 def _take_out(file: FileDescriptorProto, lacking: Mapping[str, str]) -> dict[str, str]:
     """Takes lacking messages, and methods with them, out of a file. Returns these methods."""
     for number in reversed(range(len(file.message_type))):
-        if _full(file, file.message_type[number].name) in lacking:
+        if full_name(file, file.message_type[number].name) in lacking:
             del file.message_type[number]
     without_extensions(file)
     found = {}
@@ -90,7 +91,7 @@ def _take_out(file: FileDescriptorProto, lacking: Mapping[str, str]) -> dict[str
             method = service.method[number]
             why = lacking.get(method.input_type) or lacking.get(method.output_type)
             if why is not None:
-                found[f"{_full(file, service.name)}/{method.name}"] = why
+                found[f"{full_name(file, service.name)}/{method.name}"] = why
                 del service.method[number]
     return found
 
@@ -100,26 +101,3 @@ def without_extensions(file: FileDescriptorProto | DescriptorProto) -> None:
     file.ClearField("extension")
     for message in file.message_type if isinstance(file, FileDescriptorProto) else file.nested_type:
         without_extensions(message)
-
-
-def _full(file: FileDescriptorProto, name: str) -> str:
-    """The name of something at a file's top, as fields and methods speak of it."""
-    return f".{file.package}.{name}" if file.package else f".{name}"
-
-
-def _names(name: str, message: DescriptorProto) -> Iterator[str]:
-    """A message's name, and those of all messages and enums within it."""
-    yield name
-    for enum in message.enum_type:
-        yield f"{name}.{enum.name}"
-    for nested in message.nested_type:
-        yield from _names(f"{name}.{nested.name}", nested)
-
-
-def _used(message: DescriptorProto) -> Iterator[str]:
-    """The full names of the types of a message's fields, and of those of the messages within it."""
-    for field in message.field:
-        if field.type_name:
-            yield field.type_name
-    for nested in message.nested_type:
-        yield from _used(nested)

@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from amends._linking import UnusableDescriptorsError
 from amends_coordinator.bindings.checking import Checker
 from amends_coordinator.bindings.expressions import NoCelError
-from amends_coordinator.bindings.keeping import merged
+from amends_coordinator.bindings.merging import merged
 from amends_coordinator.bindings.methods import WrongStepError
 from amends_coordinator.bindings.types import Types
 from amends_coordinator.bindings.wanted import Wanted
@@ -82,7 +82,9 @@ class Binder:
         said = await asyncio.gather(*(self._reflect(definition, name, wanted, faults) for name in names))
         if faults:
             raise InvalidRequestError(first_faults(sorted(faults, key=lambda fault: fault.field)))
-        return merged(wanted.files(Types(files), name) for name, files in zip(names, said, strict=True))
+        return merged(
+            {name: wanted.files(Types(files), name) for name, files in zip(names, said, strict=True)}
+        )
 
     async def _reflect(
         self, definition: Definition, name: str, wanted: Wanted, faults: list[Violation]
