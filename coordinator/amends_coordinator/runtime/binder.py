@@ -17,6 +17,7 @@ from amends_coordinator.bindings.wanted import Wanted
 from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.reading import DEFINITE
 from amends_coordinator.calls.reflection import NoReflectionError
+from amends_coordinator.contract.definitions import shared_descriptors
 from amends_coordinator.core.checks import Violation, first_faults
 from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.limits import MAX_DESCRIPTORS, MAX_FAULTS
@@ -125,7 +126,7 @@ def _with_descriptors(definition: Definition, files: FileDescriptorSet) -> Defin
     if len(descriptors) > MAX_DESCRIPTORS:
         why = f"take {len(descriptors)} bytes, of what the steps need alone, but may take {MAX_DESCRIPTORS}"
         raise InvalidRequestError([Violation("descriptors", why)])
-    return replace(definition, descriptors=descriptors)
+    return replace(definition, descriptors=shared_descriptors(descriptors))
 
 
 def _unavailable(participant: str, what: str) -> UnavailableError:
