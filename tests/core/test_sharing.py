@@ -73,6 +73,14 @@ def test_definitions_that_differ_share_their_descriptors() -> None:
     assert FileDescriptorSet.FromString(first.descriptors) == one.descriptors
 
 
+def test_descriptors_that_no_saga_could_keep_drive_out_none_that_are_kept() -> None:
+    """A client may send 4 MiB with each start, of which little is needed."""
+    kept = shared_definition(large(100_000))
+    for number in range(10):
+        shared_definition(large(4_000_000, name=f"sent-{number}"))
+    assert shared_definition(large(100_000, steps=2)).descriptors is kept.descriptors
+
+
 def test_a_definition_of_another_version_is_another() -> None:
     """What is shared is what is equal in every field."""
     first, second = shared_definition(large(99, version=1)), shared_definition(large(99, version=2))
@@ -82,7 +90,7 @@ def test_a_definition_of_another_version_is_another() -> None:
 def test_what_is_remembered_of_definitions_is_bounded_by_bytes() -> None:
     """Clients send hundreds that differ, with large descriptors or with many steps."""
     for number in range(100):
-        shared_message(shared_definition(large(300_000, name=f"fat-{number}")))
+        shared_message(shared_definition(large(200_000, name=f"fat-{number}")))
         shared_message(shared_definition(large(0, steps=1_000, name=f"long-{number}")))
     for remembered in (definitions._read, definitions._written, definitions._descriptors):
         assert MAX_RECENT // 2 < remembered.weight <= MAX_RECENT

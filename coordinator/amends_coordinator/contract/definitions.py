@@ -23,7 +23,7 @@ from amends_coordinator.core.definition import (
     Retry,
     Step,
 )
-from amends_coordinator.core.limits import MAX_RULES
+from amends_coordinator.core.limits import MAX_DESCRIPTORS, MAX_RULES
 
 _RULES = ("try_outcomes", "compensate_outcomes")
 _OUTCOMES = frozenset(OutcomeKind)
@@ -226,8 +226,11 @@ def shared_definition(message: saga_pb2.Definition) -> Definition:
 def shared_descriptors(descriptors: bytes) -> bytes:
     """Returns these descriptors as one object for all definitions that have them.
 
-    Some differ in no more than a timeout, and descriptors are most of what they take.
+    Some differ in no more than a timeout, and descriptors are most of what they take. Larger ones than sagas
+    keep, as they may be sent, are gone soon, and are not shared.
     """
+    if len(descriptors) > MAX_DESCRIPTORS:
+        return descriptors
     return _descriptors.get(descriptors, lambda: descriptors, len)
 
 
