@@ -171,6 +171,18 @@ async def test_services_that_contradict_each_other_are_refused() -> None:
         assert why in told["definition.descriptors"]
 
 
+async def test_descriptors_with_a_text_that_is_no_utf_8_are_refused() -> None:
+    """protobuf takes them, and gives bytes where text should be."""
+    wrong = acme.files().SerializeToString().replace(b"acme/carrier.proto", b"acme/c\xffrrier.proto")
+    files = descriptor_pb2.FileDescriptorSet.FromString(wrong)
+    async with service() as s:
+        told = await refused(s, shipping(descriptors=files))
+        assert "has a text that is no UTF-8" in told["definition.descriptors"]
+        s.shop.files = files
+        told = await refused(s, shipping())
+        assert "has a text that is no UTF-8" in told["definition.descriptors"]
+
+
 async def test_a_service_whose_files_make_no_whole_is_refused() -> None:
     async with service() as s:
         s.shop.files = descriptor_pb2.FileDescriptorSet(file=[acme.carrier_file()])

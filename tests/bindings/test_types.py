@@ -1,9 +1,7 @@
 """Types: files that are linked, payloads that are read by them, and what of the files is kept."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import google.protobuf
 import pytest
@@ -376,53 +374,6 @@ def _message(types: Types, name: str) -> Descriptor:
     found = types.message(name)
     assert found is not None
     return found
-
-
-def _alias(file: descriptor_pb2.FileDescriptorProto, enums: Any) -> None:
-    enum = enums.add(name="Size")
-    for name in ("SMALL", "TINY"):
-        enum.value.add(name=name, number=0)
-    file.message_type[0].field.add(
-        name="size", number=9, label=1, type=14, type_name="Size"
-    )  # of the nearest scope
-
-
-def _group(file: descriptor_pb2.FileDescriptorProto) -> None:
-    outer = file.message_type[0].nested_type.add(name="Outer")
-    outer.nested_type.add(name="Inner")
-    outer.field.add(name="inner", number=1, label=1, type=10, type_name=".acme.money.Money.Outer.Inner")
-
-
-def _torn_oneof(file: descriptor_pb2.FileDescriptorProto) -> None:
-    money = file.message_type[0]
-    money.oneof_decl.add(name="either")
-    for number, index in ((11, 0), (12, None), (13, 0)):
-        money.field.add(name=f"n{number}", number=number, label=1, type=9, oneof_index=index)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (
-            lambda file: _alias(file, file.enum_type),
-            "acme.money.Size gives SMALL and TINY the same number, but does not say allow_alias",
-        ),
-        (
-            lambda file: _alias(file, file.message_type[0].enum_type),
-            "acme.money.Money.Size gives SMALL and TINY the same number, but does not say allow_alias",
-        ),
-        (_group, "acme.money.Money.Outer.inner is a group, which proto3 has none of"),
-        (_torn_oneof, "acme.money.Money has other fields between those of a oneof"),
-    ],
-)
-def test_what_python_takes_and_cel_does_not_is_refused_with_the_reason(
-    spoil: Callable[[descriptor_pb2.FileDescriptorProto], None], words: str
-) -> None:
-    file = acme.money_file()
-    spoil(file)
-    found = _message(linked(file), "acme.money.Money")
-    with pytest.raises(UnusableDescriptorsError, match=f"^{words}, as no compiler writes it$"):
-        kept([], [found])
 
 
 def test_extensions_are_not_kept() -> None:
