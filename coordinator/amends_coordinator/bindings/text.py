@@ -1,7 +1,8 @@
 """What the text of an expression mentions, its strings and comments apart."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 _STRINGS_AND_COMMENTS = re.compile(
     r"""
@@ -29,7 +30,8 @@ def spelled(step: str) -> str:
     return f"{name}_" if name in _KEYWORDS else name
 
 
-def results_in(text: str) -> dict[str, int]:
+@lru_cache(maxsize=1_024)
+def results_in(text: str) -> Mapping[str, int]:
     """The steps, as they are spelled, of whose results a text speaks, and where it does so first."""
     found: dict[str, int] = {}
     for match in _RESULT.finditer(_bare(text)):
@@ -42,6 +44,7 @@ def names_in(texts: Iterable[str]) -> set[str]:
     return {name for text in texts for name in _NAME.findall(_bare(text))}
 
 
+@lru_cache(maxsize=1_024)
 def mentions(text: str, word: str) -> bool:
     """Whether a text speaks of a variable."""
     return any(name.partition(".")[0] == word for name in _NAME.findall(_bare(text)))
