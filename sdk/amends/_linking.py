@@ -1,6 +1,6 @@
 """Descriptors as they travel, linked into types."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
@@ -22,7 +22,12 @@ from google.protobuf import (
     wrappers_pb2,
 )
 from google.protobuf.compiler import plugin_pb2
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+    ServiceDescriptorProto,
+)
 from google.protobuf.message import DecodeError, Message
 
 # Each after what it imports.
@@ -48,6 +53,10 @@ release that is taken."""
 MAX_FILES: Final = 2_000
 """Files of a set: the largest public API has fewer. Smaller ones would let a request of a few megabytes hold
 hundreds of thousands, each of which takes time and memory of its own."""
+
+MAX_NAME: Final = 512
+"""Characters of a message's or service's full name, as in the contracts. Whatever is within it has a name
+that begins with that, so that a few megabytes with long names would become gigabytes."""
 
 MAX_SHOWN: Final = 200
 """Characters told of a file's name: it can be as long as the set."""
@@ -87,21 +96,23 @@ def by_name(files: FileDescriptorSet) -> dict[str, FileDescriptorProto]:
     """Files by their names, without those that need not be sent.
 
     Raises:
-        UnusableDescriptorsError: there are too many, two of one name differ, or one cannot be read.
+        UnusableDescriptorsError: there are too many, two of one name differ, one cannot be read, or describes
+            what has too long a name.
     """
     if len(files.file) > MAX_FILES:
         raise UnusableDescriptorsError(f"there are {len(files.file)} files, but may be {MAX_FILES}")
     found: dict[str, FileDescriptorProto] = {}
     for file in files.file:
-        check_texts(file)
+        _check_texts(file)
         if not file.name:
             raise UnusableDescriptorsError("there is a file without a name")
+        _check_lengths(file.name, len(file.package), (*file.message_type, *file.service))
         if file.name not in STANDARD_FILES and found.setdefault(file.name, file) != file:
             raise UnusableDescriptorsError(f"{shown(file.name)} is there twice, and not the same")
     return found
 
 
-def check_texts(file: FileDescriptorProto) -> None:
+def _check_texts(file: FileDescriptorProto) -> None:
     """Makes sure that what should be text in a file is text.
 
     protobuf reads any bytes as the strings of a file, and gives them as bytes where they are no UTF-8.
@@ -113,6 +124,18 @@ def check_texts(file: FileDescriptorProto) -> None:
         _strict().FromString(file.SerializeToString())
     except DecodeError as error:
         raise UnusableDescriptorsError(f"{shown(file.name)} has a text that is no UTF-8") from error
+
+
+def _check_lengths(
+    file_name: str, around: int, described: Iterable[DescriptorProto | ServiceDescriptorProto]
+) -> None:
+    for each in described:
+        length = around + 1 + len(each.name)
+        if length > MAX_NAME:
+            why = f"has a name of {length} characters, but may have {MAX_NAME}"
+            raise UnusableDescriptorsError(f"{shown(each.name)} in {shown(file_name)} {why}")
+        if isinstance(each, DescriptorProto):
+            _check_lengths(file_name, length, each.nested_type)
 
 
 def missing(imported: str, importer: str) -> str:

@@ -122,6 +122,25 @@ def test_a_file_has_a_name() -> None:
         linked(descriptor_pb2.FileDescriptorProto())
 
 
+@pytest.mark.parametrize("where", ["package", "message", "nested", "service"])
+def test_a_full_name_has_a_bound(where: str) -> None:
+    """Every name within begins with it, so that few bytes would become many."""
+    file = acme.money_file()
+    match where:
+        case "package":
+            file.package = "p" * 600
+        case "message":
+            file.message_type.add(name="M" * 600)
+        case "nested":
+            nested = file.message_type.add(name="M" * 300).nested_type
+            nested.add(name="Fits")
+            nested.add(name="N" * 300)
+        case _:
+            file.service.add(name="S" * 600)
+    with pytest.raises(UnusableDescriptorsError, match=r"has a name of 6\d\d characters, but may have 512$"):
+        linked(file)
+
+
 def test_of_a_name_that_is_too_long_the_beginning_is_told() -> None:
     with pytest.raises(UnusableDescriptorsError) as caught:
         linked(*[descriptor_pb2.FileDescriptorProto(name="n" * 100_000, package=each) for each in "ab"])
