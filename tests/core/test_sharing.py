@@ -22,7 +22,7 @@ from amends_coordinator.core import facts as f
 @pytest.fixture(autouse=True)
 def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests have left is not remembered."""
-    for name in ("_read", "_written", "_descriptors"):
+    for name in ("_read", "_written", "_descriptors", "_large_descriptors"):
         monkeypatch.setattr(definitions, name, Recent(MAX_RECENT))
 
 
@@ -63,9 +63,10 @@ def test_a_definition_is_shared_for_as_long_as_anybody_holds_it(monkeypatch: pyt
     assert len(live) == known - 1
 
 
-def test_definitions_that_differ_share_their_descriptors() -> None:
+@pytest.mark.parametrize("descriptors", [100_000, 1_000_000])
+def test_definitions_that_differ_share_their_descriptors(descriptors: int) -> None:
     """As those do that a client makes for each start, with a timeout of its own, and the registered ones."""
-    one, other = large(100_000), large(100_000, steps=2)
+    one, other = large(descriptors), large(descriptors, steps=2)
     first, second = shared_definition(one), shared_definition(other)
     assert first != second
     assert first.descriptors is second.descriptors
@@ -92,8 +93,10 @@ def test_what_is_remembered_of_definitions_is_bounded_by_bytes() -> None:
     for number in range(100):
         shared_message(shared_definition(large(200_000, name=f"fat-{number}")))
         shared_message(shared_definition(large(0, steps=1_000, name=f"long-{number}")))
-    for remembered in (definitions._read, definitions._written, definitions._descriptors):
-        assert MAX_RECENT // 2 < remembered.weight <= MAX_RECENT
+    for number in range(5):
+        shared_definition(large(4_000_000, name=f"sent-{number}"))
+    for form in ("_read", "_written", "_descriptors", "_large_descriptors"):
+        assert MAX_RECENT // 2 < getattr(definitions, form).weight <= MAX_RECENT
 
 
 def test_a_definition_is_written_once_for_all_its_sagas() -> None:

@@ -191,9 +191,9 @@ def _retry_from_proto(message: saga_pb2.RetryPolicy) -> Retry:
 
 
 MAX_RECENT = 16 << 20
-"""Bytes of definitions that are remembered beyond what sagas hold, in each of three forms: as read, as
-written, and their descriptors alone. Clients may make up definitions at will. Most take a few KiB, so that
-thousands fit, and of the largest descriptors 64."""
+"""Bytes of definitions that are remembered beyond what sagas hold, in each of four forms: as read, as
+written, and descriptors alone, of a size that sagas keep and larger. Clients may make up definitions at will.
+Most take a few KiB, so that thousands fit, and of the largest descriptors that sagas keep 64."""
 
 _STEP = 1 << 10
 """Bytes that a step takes as an object, beside the bytes of its message."""
@@ -205,6 +205,7 @@ _live: WeakValueDictionary[bytes, Definition] = WeakValueDictionary()
 _read: Recent[bytes, Definition] = Recent(MAX_RECENT)
 _written: Recent[Definition, saga_pb2.Definition] = Recent(MAX_RECENT)
 _descriptors: Recent[bytes, bytes] = Recent(MAX_RECENT)
+_large_descriptors: Recent[bytes, bytes] = Recent(MAX_RECENT)
 
 
 def shared_definition(message: saga_pb2.Definition) -> Definition:
@@ -227,11 +228,10 @@ def shared_descriptors(descriptors: bytes) -> bytes:
     """Returns these descriptors as one object for all definitions that have them.
 
     Some differ in no more than a timeout, and descriptors are most of what they take. Larger ones than sagas
-    keep, as they may be sent, are gone soon, and are not shared.
+    keep, as they may be sent, drive out none that are kept.
     """
-    if len(descriptors) > MAX_DESCRIPTORS:
-        return descriptors
-    return _descriptors.get(descriptors, lambda: descriptors, len)
+    recent = _descriptors if len(descriptors) <= MAX_DESCRIPTORS else _large_descriptors
+    return recent.get(descriptors, lambda: descriptors, len)
 
 
 def shared_message(definition: Definition) -> saga_pb2.Definition:
