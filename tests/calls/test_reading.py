@@ -11,6 +11,7 @@ from google.rpc.code_pb2 import Code
 
 from amends.v1 import participant_pb2 as pb
 from amends_coordinator.calls import reading
+from amends_coordinator.core.definition import OutcomeKind, OutcomeRule
 from amends_coordinator.core.outcomes import (
     Compensated,
     Outcome,
@@ -373,3 +374,33 @@ def test_a_large_response_is_no_obstacle_where_nobody_keeps_it() -> None:
     response = Payload("t/a.B", b"x" * (reading.MAX_PAYLOAD + 1))
     assert reading.read_response(BACKWARD, response, None) == Compensated()
     assert isinstance(reading.read_response(FORWARD, response, None), Unknown)
+
+
+@pytest.mark.parametrize("code", ["FAILED_PRECONDITION", "UNAVAILABLE"])
+def test_a_status_that_a_rule_rejects_is_the_services_own_word(code: str) -> None:
+    """Which clears a pivot in doubt; without a rule it may come from anything on the way."""
+    rules = [OutcomeRule(code=Code.Value(code), outcome=OutcomeKind.REJECTED)]
+    assert reading.read_status(FORWARD, status(code), rules) == Rejected(
+        Rejection(code, "words"), stated=True
+    )
+    assert reading.read_status(FORWARD, status("ABORTED"), rules) == Rejected(
+        Rejection("ABORTED", "words"), stated=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "forward", "backward"),
+    [
+        (OutcomeKind.SUCCEEDED, Succeeded(None), Compensated()),
+        (OutcomeKind.PENDING, Pending(7.0), Pending(7.0)),
+        (OutcomeKind.UNKNOWN, Unknown(Code.NOT_FOUND, "words", 7.0), Unknown(Code.NOT_FOUND, "words", 7.0)),
+    ],
+)
+def test_a_rule_reads_a_status_in_either_direction(
+    outcome: OutcomeKind, forward: Outcome, backward: Outcome
+) -> None:
+    """A wait that it asks for holds all the same."""
+    rules = [OutcomeRule(code=Code.NOT_FOUND, outcome=outcome)]
+    told = status("NOT_FOUND", "words", retry_info(7.0))
+    assert reading.read_status(FORWARD, told, rules) == forward
+    assert reading.read_status(BACKWARD, told, rules) == backward

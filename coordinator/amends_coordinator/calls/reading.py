@@ -141,7 +141,8 @@ def read_status(direction: Direction, status: status_pb2.Status, rules: Rules = 
     info, retry_after = _read_details(status.details)
     message = status.message[:MAX_WORDS]
     definite = OutcomeKind.REJECTED if status.code in DEFINITE else OutcomeKind.UNKNOWN
-    kind = next((rule.outcome for rule in rules if rule.code == status.code), definite)
+    ruled = next((rule.outcome for rule in rules if rule.code == status.code), None)
+    kind = definite if ruled is None else ruled
     if kind is OutcomeKind.UNKNOWN:
         return Unknown(status.code, message or code_name(status.code), retry_after)
     if kind is OutcomeKind.PENDING:
@@ -152,7 +153,9 @@ def read_status(direction: Direction, status: status_pb2.Status, rules: Rules = 
     if direction is Direction.BACKWARD:
         return Refused(Refusal(reason, message))
     return Rejected(
-        Rejection(reason, message, _bounded(info.metadata) if info is not None else {}), stated=False
+        Rejection(reason, message, _bounded(info.metadata) if info is not None else {}),
+        # A status may come from anything on the way; one that the step has a rule for is the service's own word.
+        stated=ruled is not None,
     )
 
 

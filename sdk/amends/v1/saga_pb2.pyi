@@ -305,7 +305,9 @@ Global___MethodCall: _TypeAlias = MethodCall  # noqa: Y015
 
 @_typing.final
 class OutcomeRule(_message.Message):
-    """Says what an attempt came to that ended in a certain way."""
+    """Says what an attempt came to that ended in a certain way. What it calls REJECTED is taken for the service's own
+    word, also of a pivot that an earlier attempt leaves in doubt.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
