@@ -154,7 +154,7 @@ def read_status(direction: Direction, status: status_pb2.Status, rules: Rules = 
         return Refused(Refusal(reason, message))
     return Rejected(
         Rejection(reason, message, _bounded(info.metadata) if info is not None else {}),
-        # A status may come from anything on the way; one that the step has a rule for is the service's own word.
+        # A status may come from anything on the way; one that a rule is for is the service's own word.
         stated=ruled is not None,
     )
 
