@@ -345,3 +345,19 @@ def test_a_step_knows_all_that_have_succeeded_before_it() -> None:
 def test_a_definition_knows_whether_it_calls_methods() -> None:
     assert definition(A, M).calls_methods
     assert not definition(A).calls_methods
+
+
+def test_equal_definitions_and_no_others_have_the_same_digest() -> None:
+    """Whatever it is that differs."""
+    made = definition(A)
+    others = (
+        replace(made, name="x"),
+        replace(made, version=1),
+        replace(made, timeout=1.0),
+        replace(made, input_type="a.B"),
+        replace(made, descriptors=b"x"),
+        definition(replace(A, retry=Retry(max_attempts=3))),
+        ruled(rule()),
+    )
+    assert definition(step("a")).digest == made.digest
+    assert len({made.digest, *(each.digest for each in others)}) == 1 + len(others)
