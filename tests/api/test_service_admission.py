@@ -92,3 +92,22 @@ async def test_starts_that_wait_to_be_admitted_have_a_bound(monkeypatch: pytest.
         assert [saga.id for saga in await asyncio.gather(*waiting)] == ["a", "b"]
         assert (await s.begin("c")).id == "c"
         assert s.starter.admitting == 0
+
+
+async def test_a_participant_that_hangs_leaves_room_for_the_definitions_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that wait for it are as many as may, whichever definitions they bring."""
+    monkeypatch.setattr(starting, "MAX_ADMITTING_ALIKE", 2)
+    async with service() as s:
+        described = s.shop.hold_description()
+        waiting = [
+            asyncio.ensure_future(s.begin(name, definition=definition("ship", name=name)))
+            for name in ("a", "b")
+        ]
+        await until(lambda: s.starter.admitting == 2)
+        assert (await failure(s.begin("c"))).reason == "TOO_MANY_STARTS"
+        assert (await s.begin("d", definition=definition("pay", participant="bank"))).id == "d"
+        described.set()
+        assert [saga.id for saga in await asyncio.gather(*waiting)] == ["a", "b"]
+        assert (await s.begin("c")).id == "c"

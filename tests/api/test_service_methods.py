@@ -210,10 +210,10 @@ async def test_without_cel_the_way_to_get_it_is_told(monkeypatch: pytest.MonkeyP
 RESERVE = saga_pb2.Step(name="reserve", participant="bank", action="reserve")
 
 
-def after_reserve(expression: str) -> saga_pb2.Definition:
+def after_reserve(expression: str, **fields: Any) -> saga_pb2.Definition:
     step = ship()
     step.try_method.request = f"BookRequest{{reference: {expression}}}"
-    return shipping(RESERVE, step)
+    return shipping(RESERVE, step, **fields)
 
 
 def giving(kind: str) -> participant_pb2.DescribeResponse:
@@ -251,6 +251,38 @@ async def test_a_participant_that_does_not_say_what_it_gives_is_waited_for_where
         assert (await register(s, after_reserve("'words'"))).version == 1
 
 
+@pytest.mark.parametrize("description", [None, RpcError(grpc.StatusCode.UNIMPLEMENTED)])
+async def test_with_descriptors_nobody_has_to_say_what_a_participant_gives(
+    description: Exception | None,
+) -> None:
+    """Its result may be of any type, and any that was sent is known when it comes."""
+    async with service() as s:
+        s.bank.description = description
+        told = await register(s, after_reserve("results.reserve.name", descriptors=acme.files()))
+        assert "Unrelated" in str(told.descriptors)
+        described = after_reserve("'words'", descriptors=acme.files())
+        assert "Unrelated" not in str((await register(s, described)).descriptors)
+
+
+async def test_more_descriptors_than_are_kept_for_a_result_of_any_type_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(binder, "MAX_DESCRIPTORS", 100)
+    async with service() as s:
+        s.bank.description = None
+        told = await refused(s, after_reserve("results.reserve.name", descriptors=acme.files()))
+        words = "since nobody says of which of these types the result of 'reserve' is, but may take 100"
+        assert words in told["definition.descriptors"]
+
+
+async def test_a_participant_that_has_no_describe_is_not_waited_for() -> None:
+    """That is an answer: what it gives may be anything."""
+    async with service() as s:
+        s.shop.files = acme.files()
+        s.bank.description = RpcError(grpc.StatusCode.UNIMPLEMENTED)
+        assert (await register(s, after_reserve("results.reserve.name"))).version == 1
+
+
 async def test_a_participant_that_was_replaced_is_asked_anew_before_a_definition_is_refused() -> None:
     """What it said long ago describes no result that the other version gives."""
     async with service() as s:
@@ -280,9 +312,9 @@ async def test_a_saga_keeps_the_descriptors_it_was_started_with_and_is_the_same_
         changed.file[0].message_type[2].field.add(name="note", number=9, type=9, label=1)
         s.shop.files = changed
         again = await begin(s, "a")
+        await until(lambda: not s.admission.renewing)
         other = await begin(s, "b")
         assert first.definition.descriptors == again.definition.descriptors != other.definition.descriptors
-        assert len(s.shop.reflected) == 3
 
 
 async def test_a_definition_is_bound_once_for_all_who_bring_it_at_once(
@@ -333,7 +365,82 @@ async def test_a_service_that_went_away_keeps_no_saga_from_starting(monkeypatch:
         await begin(s, "a")
         s.shop.files = RpcError(grpc.StatusCode.UNAVAILABLE)
         assert (await begin(s, "b")).definition.HasField("descriptors")
-        assert len(s.shop.reflected) == 2
+        await until(lambda: len(s.shop.reflected) == 2 and not s.admission.renewing)
+        assert (await begin(s, "c")).definition.HasField("descriptors")
+        assert len(s.shop.reflected) == 2, "it was asked a moment ago"
+
+
+async def test_nobody_waits_for_a_service_that_has_answered_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again, once for all, and until it answers what it said is good."""
+    monkeypatch.setattr(admission, "REFLECTED_FOR", -1.0)
+    async with service() as s:
+        s.shop.files = acme.files()
+        await begin(s, "a")
+        s.shop.hold_reflection()
+        for saga_id in ("b", "c", "d"):
+            await begin(s, saga_id)
+        assert (len(s.shop.reflected), s.admission.renewing) == (2, 1)
+        await s.starter.close()
+        assert (s.shop.given_up, s.admission.renewing) == (1, 0)
+
+
+async def test_few_definitions_are_renewed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "REFLECTED_FOR", -1.0)
+    monkeypatch.setattr(admission, "MAX_RENEWED", 2)
+    async with service() as s:
+        s.shop.files = acme.files()
+        for round_ in ("first", "second"):
+            for name in ("a", "b", "c"):
+                await begin(s, f"{round_}-{name}", definition=shipping(ship(name)))
+            s.shop.hold_reflection()
+        assert s.admission.renewing == 2
+
+
+async def test_a_service_that_takes_a_definition_no_more_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the start after the one that had it asked."""
+    monkeypatch.setattr(admission, "REFLECTED_FOR", -1.0)
+    async with service() as s:
+        s.shop.files = acme.files()
+        await begin(s, "a")
+        changed = acme.files()
+        changed.file[0].service[0].ClearField("method")
+        s.shop.files = changed
+        await begin(s, "b")
+        await until(lambda: not s.admission.renewing)
+        told = await failure(begin(s, "c"))
+        assert "definition.steps[0].try_method.method" in told.fields
+
+
+async def test_a_service_that_hangs_is_not_waited_for_again() -> None:
+    """Until it may be another one."""
+    async with service() as s:
+        s.shop.files = RpcError(grpc.StatusCode.DEADLINE_EXCEEDED)
+        for saga_id in ("a", "b"):
+            told = await failure(begin(s, saga_id))
+            assert told.reason == "PARTICIPANT_UNAVAILABLE"
+            assert "participant 'shop' does not say what it offers (DEADLINE_EXCEEDED: words)" in told.message
+        assert len(s.shop.reflected) == 1
+        s.shop.files = acme.files()
+        s.admission.participant_changed("shop")
+        assert (await begin(s, "c")).definition.HasField("descriptors")
+
+
+async def test_when_one_service_is_away_the_others_need_not_answer() -> None:
+    async with service() as s:
+        s.bank.files = RpcError(grpc.StatusCode.UNAVAILABLE)
+        s.shop.hold_reflection()
+        told = await failure(begin(s, "a", definition=shipping(ship(), ship("again", "bank"))))
+        assert "participant 'bank'" in told.message
+        assert s.shop.given_up == 1
+
+
+async def test_nobody_is_asked_for_the_types_of_protobuf_itself() -> None:
+    async with service() as s:
+        s.shop.hold_reflection()
+        s.bank.description = giving("google.protobuf.Struct")
+        stored = await register(s, shipping(RESERVE, input_type="google.protobuf.Struct"))
+        assert not stored.descriptors.file
+        assert s.shop.reflected == s.bank.reflected == []
 
 
 async def test_what_a_service_said_is_kept_for_bad_times_when_another_one_changes() -> None:

@@ -176,15 +176,18 @@ class FakeParticipant:
         self.held: list[Attempt] = []
         self.withdrawn: list[Attempt] = []
         self.waiting = 0
-        self.description: pb.DescribeResponse | None = None  # None: it is down
+        self.description: pb.DescribeResponse | Exception | None = None  # None: it is down
         self.garbage = False  # whether its description cannot be read
         self.files: FileDescriptorSet | Exception = NoReflectionError("it offers no server reflection")
         self.reflected: list[set[str]] = []  # what it was asked about
+        self.given_up = 0  # such questions whose asker thought better of it
         self.times: list[float] = []
         self.checks = True  # whether the store is the one that the calls are checked against
         self.arrived = asyncio.Event()  # set once a call is held
         self._described = asyncio.Event()  # cleared, it holds descriptions back
         self._described.set()
+        self._reflecting = asyncio.Event()  # cleared, it holds back what it says of its methods
+        self._reflecting.set()
 
     @property
     def in_flight(self) -> int:
@@ -224,10 +227,22 @@ class FakeParticipant:
             return None  # type: ignore[return-value] # what gRPC makes of bytes that are no message
         if self.description is None:
             raise grpc.RpcError("nobody listens")
+        if isinstance(self.description, Exception):
+            raise self.description
         return self.description
+
+    def hold_reflection(self) -> asyncio.Event:
+        """Has what it says of its methods come only once this event is set."""
+        self._reflecting = asyncio.Event()
+        return self._reflecting
 
     async def reflect(self, symbols: Iterable[str]) -> FileDescriptorSet:
         self.reflected.append(set(symbols))
+        try:
+            await self._reflecting.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
         if isinstance(self.files, Exception):
             raise self.files
         return self.files

@@ -5,7 +5,8 @@ first of its kind looks up definitions and asks participants what they offer.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
 from amends.v1 import coordinator_pb2 as pb
@@ -37,9 +38,13 @@ MAX_TRACEPARENT = 128
 """Characters of a traceparent: the present version has 55, and a later one may add to it."""
 
 
-MAX_ADMITTING = 1_000
+MAX_ADMITTING = 2_000
 """Starts that wait for their definition to be found and admitted: they are not sagas yet, so the room for
 those does not bound them, and each holds its request, of up to some megabytes."""
+
+MAX_ADMITTING_ALIKE = 1_000
+"""Of these, those that wait for the same participants, so that one that hangs leaves room for the definitions
+of others. A client of the SDK has about as many starts on their way."""
 
 ADMITTING_DELAY = 1.0
 """Seconds after which a client that was turned away should come again: a participant has that long to
@@ -57,6 +62,9 @@ class Starter:
         self._spans = spans
         self._tasks: set[asyncio.Task[None]] = set()
         self.admitting = 0  # starts that wait for their definition
+        self._alike: Counter[Hashable] = (
+            Counter()
+        )  # the same, by participants; of one yet to be found, by its name
 
     def begin(
         self,
@@ -85,23 +93,31 @@ class Starter:
         launch = _Launch(self, start, traceparent, patience, told, failed)
         if admitted is not None:
             launch.go(admitted)
-        elif self.admitting >= MAX_ADMITTING:
-            launch.failed(
-                OverloadedError(
-                    "TOO_MANY_STARTS",
-                    f"{self.admitting} starts wait for their definition to be admitted",
-                    ADMITTING_DELAY,
-                )
-            )
         else:
-            self.admitting += 1
-            self.spawn(self._start_slowly(launch))
+            self._admit_first(
+                launch, start.definition_name if definition is None else definition.participants
+            )
 
-    async def _start_slowly(self, launch: "_Launch") -> None:
+    def _admit_first(self, launch: "_Launch", alike: Hashable) -> None:
+        waiting = self._alike[alike]
+        if self.admitting >= MAX_ADMITTING or waiting >= MAX_ADMITTING_ALIKE:
+            what = (
+                f"{self.admitting} starts wait for their definition to be admitted, {waiting} like this one"
+            )
+            launch.failed(OverloadedError("TOO_MANY_STARTS", what, ADMITTING_DELAY))
+            return
+        self.admitting += 1
+        self._alike[alike] += 1
+        self.spawn(self._start_slowly(launch, alike))
+
+    async def _start_slowly(self, launch: "_Launch", alike: Hashable) -> None:
         try:
             definition = await launch.admitted()
         finally:
             self.admitting -= 1
+            self._alike[alike] -= 1
+            if not self._alike[alike]:
+                del self._alike[alike]
         if definition is not None:
             launch.go(definition)
 
@@ -112,11 +128,12 @@ class Starter:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Ends what is still waiting."""
+        """Ends what is still waiting, and what was to be found out for starts to come."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._admission.close()
 
     async def find(self, start: Start) -> Definition:
         """Finds the definition of a start. Raises RequestError."""

@@ -1,6 +1,7 @@
 """What a definition has to know: of which services, and of which messages."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -11,6 +12,8 @@ from amends_coordinator.bindings.text import names_in, results_in, spelled
 from amends_coordinator.bindings.types import Types
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import Definition, MethodCall, Step
+
+_STANDARD: Final = Types(FileDescriptorSet())
 
 
 class Wanted:
@@ -29,17 +32,25 @@ class Wanted:
         """The steps of whose results expressions speak."""
 
     def symbols(self, participant: str) -> set[str]:
-        """The services and messages that one participant should know."""
+        """The services and messages that one participant should know; nobody is needed for protobuf's own."""
         found = {call.method.partition("/")[0] for _, call in self._calls(participant)}
         found |= {
             self._results[step.name]
             for step in self._definition.steps
             if step.participant == participant and step.name in self.used and step.name in self._results
         }
-        return found | ({self._definition.input_type} - {""})
+        found.add(self._definition.input_type)
+        return {name for name in found - {""} if _STANDARD.message(name) is None}
 
-    def files(self, types: Types, participant: str | None = None) -> FileDescriptorSet:
-        """Cuts types down to what is wanted of a participant; None: of all.
+    def files(
+        self, types: Types, participant: str | None = None, *, besides: Iterable[str] = ()
+    ) -> FileDescriptorSet:
+        """Cuts types down to what is wanted.
+
+        Args:
+            types: what is known.
+            participant: whose methods are wanted; None: those of all.
+            besides: full names of other messages and enums to be kept.
 
         Raises:
             WrongStepError: steps name methods that there are not, or that stream.
@@ -53,7 +64,7 @@ class Wanted:
                 faults += error.violations
         if faults:
             raise WrongStepError(faults)
-        return kept(methods, self._named(types, methods))
+        return kept(methods, self._named(types, methods, besides))
 
     def faults(self, types: Types) -> Iterator[Violation]:
         """Finds the messages that are wanted and that types do not know."""
@@ -74,10 +85,10 @@ class Wanted:
                     yield f"steps[{place}].{field}", call
 
     def _named(
-        self, types: Types, methods: Iterable[MethodDescriptor]
+        self, types: Types, methods: Iterable[MethodDescriptor], besides: Iterable[str]
     ) -> Iterator[Descriptor | EnumDescriptor]:
         """The messages and enums that are named, and not only reached by the methods."""
-        names = {self._definition.input_type, *self._results.values()}
+        names = {self._definition.input_type, *self._results.values(), *besides}
         packages = {
             prefix for method in methods for prefix in _prefixes(method.containing_service.file.package)
         }

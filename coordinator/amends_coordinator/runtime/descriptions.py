@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
+from types import MappingProxyType
+from typing import Final
 
 import grpc
 
@@ -15,9 +17,13 @@ from amends_coordinator.timers import Timers
 log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
-"""Seconds for which a participant that gave no description is not asked again."""
+"""Seconds for which a participant that did not describe itself is not asked again."""
 
 Actions = Mapping[str, pb.ActionDescription]
+
+UNDESCRIBED: Final[Actions] = MappingProxyType({})
+"""What a participant may offer that has no Describe: anything. That is an answer, if only for PATIENCE, since
+another version of it may have more to say."""
 
 
 class Descriptions:
@@ -35,7 +41,7 @@ class Descriptions:
     async def of(
         self, names: Iterable[str], would_do: Callable[[str, Actions], bool]
     ) -> dict[str, Actions | None]:
-        """What participants offer; None for one that does not say.
+        """What participants offer; None for one that does not answer.
 
         Args:
             names: of the participants.
@@ -60,7 +66,7 @@ class Descriptions:
 
     async def _of(self, name: str, would_do: Callable[[str, Actions], bool]) -> Actions | None:
         actions = self._actions.get(name)
-        if actions is not None and would_do(name, actions):
+        if actions is not None and actions is not UNDESCRIBED and would_do(name, actions):
             return actions
         if self._silent_until.get(name, 0.0) > self._timers.now():
             return actions
@@ -73,6 +79,9 @@ class Descriptions:
             description: pb.DescribeResponse | None = await self._participants[name].describe()
         except grpc.RpcError as error:
             self._silent_until[name] = self._timers.now() + PATIENCE
+            if isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                self._actions[name] = UNDESCRIBED
+                return UNDESCRIBED
             log.debug("participant %s gives no description: %s", name, error, extra={"action": "describe"})
             return None
         if description is None:  # what gRPC's client makes of bytes that are no message
