@@ -141,6 +141,28 @@ def test_messages_of_one_package_may_be_in_other_files_elsewhere() -> None:
     assert known_to_cel(together(a=older, b=newer), "p.A", "p.B", "p.C")
 
 
+def test_the_other_services_of_a_file_stay_in_it() -> None:
+    types = Types(d.FileDescriptorSet(file=[two_services()]))
+    first = cut("two.Left/Do", "two.Right/Do", of=types)
+    types = together(a=first, b=cut("two.Left/Undo", "two.Right/Do", of=types))
+    left, right = (types.method(f"two.{name}/Do") for name in ("Left", "Right"))
+    assert types.methods("two.Left/Do") == ["Do", "Undo"]
+    assert left is not None
+    assert right is not None
+    assert right.containing_service.file.name == "two.proto"
+    assert left.containing_service.file.name == "two.Left.proto"
+
+
+def two_services() -> d.FileDescriptorProto:
+    file = d.FileDescriptorProto(name="two.proto", package="two", syntax="proto3")
+    acme.add_message(file, "Req", id="string")
+    for name in ("Right", "Left"):
+        service = file.service.add(name=name)
+        for method in ("Do", "Undo"):
+            service.method.add(name=method, input_type=".two.Req", output_type=".two.Req")
+    return file
+
+
 def test_a_file_is_left_out_when_nothing_is_left_in_it() -> None:
     """A service that two describe gets a file of its own, and had one before."""
     money, carrier = acme.money_file(), acme.carrier_file()

@@ -9,6 +9,7 @@ from google.protobuf import descriptor_pb2, struct_pb2
 from google.protobuf.descriptor import Descriptor
 
 from amends._linking import MAX_FILES, STANDARD_FILES, UnusableDescriptorsError
+from amends._linking import linked as link
 from amends_coordinator.bindings.keeping import kept
 from amends_coordinator.bindings.types import Types, WrongPayloadError, types_of
 from amends_coordinator.core.values import Payload
@@ -66,6 +67,12 @@ def test_what_is_made_of_a_message_that_lacks_an_import_is_lacking_too() -> None
         for name in ("depot.Shelf", "depot.Shelf.Board", "depot.Room"):
             with pytest.raises(UnusableDescriptorsError, match=r"carrier.proto imports acme/money.proto"):
                 types.message(name)
+
+
+def test_where_all_is_wanted_nothing_may_be_missing() -> None:
+    """As of what a saga carries, which makes a whole."""
+    with pytest.raises(UnusableDescriptorsError, match=r"carrier.proto imports acme/money.proto, which is"):
+        link(descriptor_pb2.FileDescriptorSet(file=[acme.carrier_file()]))
 
 
 def test_a_file_that_lacks_an_import_and_uses_nothing_of_it_is_whole() -> None:
@@ -387,6 +394,18 @@ def test_what_decides_how_messages_are_read_is_kept() -> None:
     assert not money.nested_type[0].extension_range[0].HasField("options")
     assert money.enum_type[0].options.allow_alias
     assert linked(cut).message("acme.money.Money") is not None
+
+
+def test_what_an_edition_says_of_reading_is_kept_without_what_it_says_to_a_language() -> None:
+    file = acme.money_file()
+    file.syntax, file.edition = "editions", descriptor_pb2.EDITION_2023
+    file.message_type[0].field[0].options.features.field_presence = descriptor_pb2.FeatureSet.IMPLICIT
+    java = descriptor_pb2.FeatureSet(enum_type=descriptor_pb2.FeatureSet.CLOSED).SerializeToString()
+    file.options.features.MergeFromString(java + b"\xca\x3e\x02\x10\x03")  # field 1001, which is Java's
+    (cut,) = kept([], [_message(linked(file), "acme.money.Money")]).file
+    assert cut.options.features.SerializeToString() == java
+    (field, _) = cut.message_type[0].field
+    assert field.options.features.field_presence == descriptor_pb2.FeatureSet.IMPLICIT
 
 
 def _message(types: Types, name: str) -> Descriptor:
