@@ -294,6 +294,11 @@ def test_a_payload_of_any_type_has_to_be_known() -> None:
             acme.types().read(Payload(f"t/{kind}", b""))
 
 
+def test_a_payload_that_needs_a_missing_file_is_not_known() -> None:
+    with pytest.raises(WrongPayloadError, match=r"is a acme.v1.Booking, of which nothing is known here"):
+        linked(acme.carrier_file()).read(Payload("t/acme.v1.Booking", b""))
+
+
 # What is kept
 
 

@@ -191,7 +191,9 @@ def test_descriptors_that_do_not_fit_together_describe_nothing(
 ) -> None:
     """The saga is shown all the same."""
     coordinator.sagas["s-1"] = saga_of_methods(input=packed(CANCELLED))
-    coordinator.sagas["s-1"].definition.descriptors.file[0].dependency.append("missing.proto")
+    twice = coordinator.sagas["s-1"].definition.descriptors.file.add()
+    twice.CopyFrom(coordinator.sagas["s-1"].definition.descriptors.file[0])
+    twice.package = "another"
     assert "base64" in json.loads(run("get", "s-1", "--json").stdout)["input"]
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from google.protobuf import any_pb2, descriptor_pb2, struct_pb2
+from google.protobuf import any_pb2, struct_pb2
 from google.rpc import status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,7 +91,8 @@ def test_a_payload_that_the_sagas_definition_describes_is_written_by_the_mapping
 
 
 def test_descriptors_that_are_damaged_describe_nothing() -> None:
-    broken = descriptor_pb2.FileDescriptorSet(file=[acme.carrier_file()])
+    broken = acme.files(acme.carrier_file())
+    broken.file[2].package = "another"
     saga = saga_pb2.Saga(id="a", definition=saga_pb2.Definition(descriptors=broken))
     saga.input.type_url = "type.googleapis.com/acme.v1.Order"
     assert json.loads(bodies.write(saga))["input"] == {

@@ -117,7 +117,7 @@ class Types:
         """
         found = payload.type_url.rpartition("/")[2]
         if not name or found == name:
-            if self.message(found) is None:
+            if not self._knows(found):
                 raise WrongPayloadError(
                     f"is a {found or 'message without a type'}, of which nothing is known here"
                 )
@@ -132,6 +132,12 @@ class Types:
             return json_format.ParseDict(document, message, descriptor_pool=self.pool)
         except _UNREADABLE as error:
             raise WrongPayloadError(f"is no JSON form of {name}: {_why(error)}") from error
+
+    def _knows(self, name: str) -> bool:
+        try:
+            return self.message(name) is not None
+        except UnusableDescriptorsError:
+            return False
 
     def _check_lacking(self, name: str) -> None:
         """Tells why what was spoken of is not there."""
