@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import threading
 import weakref
 from collections.abc import Iterable
@@ -108,6 +109,27 @@ async def test_no_more_is_worked_out_once_nobody_waits(monkeypatch: pytest.Monke
     go.set()
     await asyncio.get_running_loop().shutdown_default_executor()
     assert checked == [0]
+
+
+async def test_definitions_are_worked_out_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More threads would take turns, and take them from the event loop."""
+    under_way: list[int] = []
+    most = 0
+
+    def step_faults(_self: Checker, place: int) -> list[Violation]:
+        nonlocal most
+        under_way.append(place)
+        most = max(most, len(under_way))
+        os.sched_yield()  # another would have its chance
+        under_way.pop()
+        return []
+
+    monkeypatch.setattr(Checker, "step_faults", step_faults)
+    door, _ = a_door()
+    steps = [acme.ship(f"s{number}") for number in range(20)]
+    definitions = [replace(acme.definition(*steps), name=name) for name in "abcd"]
+    await asyncio.gather(*map(door.admit, definitions))
+    assert most == 1
 
 
 async def test_a_step_with_faults_enough_is_the_last_that_is_looked_at(

@@ -1,9 +1,9 @@
 """Where the types of a definition come from: its descriptors, or what its participants say of themselves."""
 
 import asyncio
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
@@ -26,6 +26,9 @@ from amends_coordinator.runtime.reflections import Reflections, UnansweredError
 from amends_coordinator.runtime.together import Together
 from amends_coordinator.timers import Timers
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _SEND_THEM: Final = "send descriptors with the definition"
 
 
@@ -33,13 +36,15 @@ class Binder:
     """Gives definitions whose steps call methods the descriptors that they need, and checks them by these.
 
     What takes long is done in threads, and nothing can end a thread: so each takes one part of the work, and
-    no other is begun once nobody waits any more.
+    no other is begun once nobody waits any more. One runs at a time: two would take turns all the same, and
+    take turns from the event loop.
     """
 
     def __init__(self, participants: Mapping[str, Caller], timers: Timers) -> None:
         """Asks these participants."""
         self._reflections = Reflections(participants, timers)
         self._binding: Together[Definition, Definition] = Together()
+        self._turn = asyncio.Lock()
 
     def forget(self, name: str) -> None:
         """Forgets what a participant said: it may have been replaced by another version."""
@@ -67,16 +72,16 @@ class Binder:
         self, definition: Definition, results: Mapping[str, str | None], silent: Container[str]
     ) -> Definition:
         known = {name: kind for name, kind in results.items() if kind}
-        wanted = await asyncio.to_thread(Wanted, definition, known)
+        wanted = await self._in_thread(Wanted, definition, known)
         untold = sorted(name for name in wanted.used if results.get(name, "") is None)
         if not definition.descriptors:
             _check_told(definition, untold, silent)
             untold = []  # of what nobody has sent nothing can be kept
         try:
             files = await self._files(definition, wanted, untold)
-            types = await asyncio.to_thread(Types, files)
-            found = await asyncio.to_thread(first_faults, wanted.faults(types))
-            found = found or await _check(definition, types, known)
+            types = await self._in_thread(Types, files)
+            found = await self._in_thread(first_faults, wanted.faults(types))
+            found = found or await self._check(definition, types, known)
         except WrongStepError as error:
             found = first_faults(iter(error.violations))
         except UnusableDescriptorsError as error:
@@ -91,8 +96,8 @@ class Binder:
 
     async def _files(self, definition: Definition, wanted: Wanted, untold: list[str]) -> FileDescriptorSet:
         if definition.descriptors:
-            return await asyncio.to_thread(_cut, definition.descriptors, wanted, everything=bool(untold))
-        symbols = await asyncio.to_thread(_symbols, definition, wanted)
+            return await self._in_thread(_cut, definition.descriptors, wanted, everything=bool(untold))
+        symbols = await self._in_thread(_symbols, definition, wanted)
         faults: list[Violation] = []
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -105,7 +110,25 @@ class Binder:
         if faults:
             raise InvalidRequestError(first_faults(sorted(faults, key=lambda fault: fault.field)))
         said = {name: task.result() for name, task in asked.items()}
-        return await asyncio.to_thread(_put_together, said, wanted)
+        return await self._in_thread(_put_together, said, wanted)
+
+    async def _check(
+        self, definition: Definition, types: Types, results: Mapping[str, str]
+    ) -> list[Violation]:
+        """Checks the methods and expressions of all steps. Raises NoCelError."""
+        checker = await self._in_thread(Checker, definition, types, results)
+        found: list[Violation] = []
+        for place, step in enumerate(definition.steps):
+            if step.try_method is None:
+                continue
+            found += await self._in_thread(checker.step_faults, place)
+            if len(found) > MAX_FAULTS:
+                break
+        return first_faults(iter(found))
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._turn:
+            return await asyncio.to_thread(work, *args, **kwargs)
 
     async def _reflect(
         self, definition: Definition, name: str, symbols: set[str], faults: list[Violation]
@@ -160,19 +183,6 @@ def _types_in(files: FileDescriptorSet) -> Iterator[str]:
 def _put_together(said: Mapping[str, FileDescriptorSet], wanted: Wanted) -> FileDescriptorSet:
     """Cuts down what each participant said to what is wanted of it."""
     return merged({name: wanted.files(Types(files), name) for name, files in said.items()})
-
-
-async def _check(definition: Definition, types: Types, results: Mapping[str, str]) -> list[Violation]:
-    """Checks the methods and expressions of all steps. Raises NoCelError."""
-    checker = await asyncio.to_thread(Checker, definition, types, results)
-    found: list[Violation] = []
-    for place, step in enumerate(definition.steps):
-        if step.try_method is None:
-            continue
-        found += await asyncio.to_thread(checker.step_faults, place)
-        if len(found) > MAX_FAULTS:
-            break
-    return first_faults(iter(found))
 
 
 def _with_descriptors(definition: Definition, files: FileDescriptorSet, untold: list[str]) -> Definition:
