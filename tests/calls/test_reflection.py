@@ -1,6 +1,7 @@
 """Server reflection: what services answer of themselves, in both versions, and rightly or wrongly."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -222,3 +223,20 @@ async def test_when_one_question_fails_the_others_are_given_up(monkeypatch: pyte
             await asyncio.wait_for(reflect(channel, ["acme.v1.Carrier", "acme.v1.Order"]), 10)
         await asyncio.wait_for(server.given_up.wait(), 10)
     await server.stop()
+
+
+async def test_the_loop_is_not_held_up_by_large_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+
+    def noted(work: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any) -> Any:
+            threads.add(threading.get_ident())
+            return work(*args)
+
+        return note
+
+    for name in ("_take", "_together"):
+        monkeypatch.setattr(reflection._Questions, name, noted(getattr(reflection._Questions, name)))
+    await files_of(Server((V1,)), "acme.v1.Carrier")
+    assert threads
+    assert threading.get_ident() not in threads

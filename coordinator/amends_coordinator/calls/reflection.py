@@ -4,7 +4,7 @@ https://github.com/grpc/grpc/blob/master/doc/server-reflection.md. Version 1 is 
 whose messages are the same, of a server that has no other.
 
 A service may answer anything: what it sends is counted before it is read, and what it imports before it is
-asked for.
+asked for. Megabytes of it are read in threads.
 """
 
 import asyncio
@@ -74,6 +74,7 @@ class _Questions:
         self._files: dict[str, FileDescriptorProto] = {}
         self._imported: set[str] = set()  # names of files, but for those that all have
         self._bytes = 0
+        self._taking = asyncio.Lock()
 
     async def files(self, symbols: list[str]) -> FileDescriptorSet:
         """Asks about symbols, and then for what the files import, until nothing is missing."""
@@ -91,12 +92,14 @@ class _Questions:
                 raise _too_much()
             self._asked.update(missing)
             questions = [pb.ServerReflectionRequest(file_by_filename=name) for name in missing]
-        return FileDescriptorSet(file=self._files.values())
+        return await asyncio.to_thread(self._together)
 
     async def _ask_all(self, waiting: Iterator[pb.ServerReflectionRequest]) -> None:
         """Asks the questions that wait, one after the other; several do so at a time."""
         for question in waiting:
-            self._take(await self._answer(question))
+            answer = await self._answer(question)
+            async with self._taking:
+                await asyncio.to_thread(self._take, answer)
 
     async def _answer(self, question: pb.ServerReflectionRequest) -> bytes:
         left = self._deadline - asyncio.get_running_loop().time()
@@ -138,6 +141,13 @@ class _Questions:
         self._imported.update(name for name in file.dependency if name not in STANDARD_FILES)
         if max(len(self._files), len(self._imported)) > MAX_FILES:
             raise _too_much()
+
+    def _together(self) -> FileDescriptorSet:
+        """All files. They are copied one by one, so that other threads get their turn."""
+        together = FileDescriptorSet()
+        for file in self._files.values():
+            together.file.append(file)
+        return together
 
 
 def _no_file() -> NoReflectionError:
