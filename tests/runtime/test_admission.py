@@ -13,9 +13,11 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from amends_coordinator.bindings.checking import Checker
+from amends_coordinator.bindings.plan import plan_of
 from amends_coordinator.bindings.wanted import Wanted
 from amends_coordinator.core.checks import Violation
-from amends_coordinator.core.definition import Definition
+from amends_coordinator.core.definition import Definition, Step
+from amends_coordinator.core.values import Direction
 from amends_coordinator.runtime import admission, binder
 from amends_coordinator.runtime.admission import Admission
 from amends_coordinator.timers import Timers
@@ -24,11 +26,13 @@ from tests.bindings import acme
 from tests.runtime.runtime_world import FakeParticipant, FaultyStore
 
 
-def a_door() -> tuple[Admission, FakeParticipant]:
-    carrier = FakeParticipant(FaultyStore())
-    carrier.files = acme.files()
-    participants: Any = {"carrier": carrier}
-    return Admission(participants, Timers(asyncio.get_running_loop())), carrier
+def a_door(*names: str) -> tuple[Admission, FakeParticipant]:
+    """An admission, and the last of its participants."""
+    participants: dict[str, Any] = {}
+    for name in names or ("carrier",):
+        participants[name] = participant = FakeParticipant(FaultyStore())
+        participant.files = acme.files()
+    return Admission(participants, Timers(asyncio.get_running_loop())), participant
 
 
 def named(name: str) -> Definition:
@@ -48,6 +52,20 @@ async def test_what_was_sent_is_not_kept_beyond_what_is_needed() -> None:
     gc.collect()
     assert gone() is None
     assert door.admitted(again) is bound
+
+
+async def test_a_result_that_nobody_described_is_read_as_any_type_that_was_sent() -> None:
+    """Here as one that no method takes or gives."""
+    door, shop = a_door("carrier", "shop")
+    shop.description = None
+    book = replace(acme.BOOK, request="BookRequest{reference: results.note.name}")
+    note = Step(name="note", participant="shop", action="note")
+    bound = await door.admit(acme.definition(note, acme.ship(needs=("note",), try_method=book)))
+    result = acme.message("acme.v1.Unrelated")
+    result.name = "N-1"
+    saga = acme.begun(bound)
+    saga.runs[0].result = acme.payload(result)
+    assert b"N-1" in plan_of(bound).request(saga, 1, Direction.FORWARD)
 
 
 @pytest.mark.parametrize("bound", ["MAX_REMEMBERED", "MAX_REMEMBERED_BYTES"])
