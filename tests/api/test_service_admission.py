@@ -8,7 +8,16 @@ import pytest
 from amends.v1 import coordinator_pb2 as pb
 from amends.v1 import participant_pb2
 from amends_coordinator.api import starting
-from tests.api.service_world import Failure, Service, definition, failure, service, start_request, until
+from tests.api.service_world import (
+    Failure,
+    Service,
+    definition,
+    failure,
+    offers,
+    service,
+    start_request,
+    until,
+)
 
 
 def count_questions(s: Service, *, failing: bool = False) -> list[str]:
@@ -111,3 +120,16 @@ async def test_a_participant_that_hangs_leaves_room_for_the_definitions_of_other
         described.set()
         assert [saga.id for saga in await asyncio.gather(*waiting)] == ["a", "b"]
         assert (await s.begin("c")).id == "c"
+
+
+async def test_what_a_participant_says_while_it_is_replaced_is_believed_by_nobody_else() -> None:
+    """It may be its predecessor that has said so."""
+    async with service() as s:
+        s.shop.description, described = offers("reserve"), s.shop.hold_description()
+        start = asyncio.ensure_future(s.begin("a", definition=definition("reserve")))
+        await until(lambda: s.starter.admitting == 1)
+        s.admission.participant_changed("shop")
+        described.set()
+        await start
+        s.shop.description = offers("something else")
+        assert (await failure(s.begin("b", definition=definition("reserve")))).code == "INVALID_ARGUMENT"

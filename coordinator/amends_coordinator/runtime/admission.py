@@ -40,7 +40,7 @@ class _Admitted:
     definition: Definition
     weight: int  # bytes
     until: float  # moment from which it is to be renewed
-    doubtful: bool = False  # a participant may be another by now: nothing is started before it was asked
+    doubtful: bool  # a participant may be another by now: nothing is started before it was asked
 
 
 class Admission:
@@ -56,6 +56,7 @@ class Admission:
         self._admitted: OrderedDict[bytes, _Admitted] = OrderedDict()  # the last that was used is the last
         self._weight = 0
         self._renewing: dict[bytes, asyncio.Task[None]] = {}
+        self._changed_at: dict[str, float] = {}  # moments, by participants
 
     @property
     def renewing(self) -> int:
@@ -80,6 +81,7 @@ class Admission:
         """Believes no more what a participant offered: it may have been replaced by another version."""
         self._descriptions.forget(name)
         self._binder.forget(name)
+        self._changed_at[name] = self._timers.now()
         for admitted in self._admitted.values():
             if name in admitted.definition.participants:
                 admitted.doubtful = True
@@ -110,12 +112,12 @@ class Admission:
         try:
             offers = await self._offers(definition)
             try:
-                return await self._bound(definition, offers)
+                return await self._bound(definition, offers, begun)
             except InvalidRequestError:
                 # Perhaps it does not fit what participants said long ago, and they say something else now.
                 if not self._descriptions.forget_before(offers, begun):
                     raise
-            return await self._bound(definition, await self._offers(definition))
+            return await self._bound(definition, await self._offers(definition), begun)
         except InvalidRequestError:
             self._forget(definition.digest)
             raise
@@ -141,10 +143,10 @@ class Admission:
                 extra={"action": "admission_withdrawn"},
             )
 
-    def _remember(self, definition: Definition, bound: Definition, until: float) -> None:
+    def _remember(self, definition: Definition, bound: Definition, until: float, *, doubtful: bool) -> None:
         self._forget(definition.digest)
         weight = len(repr(bound.steps)) + len(bound.descriptors)
-        self._admitted[definition.digest] = _Admitted(bound, weight, until)
+        self._admitted[definition.digest] = _Admitted(bound, weight, until, doubtful)
         self._weight += weight
         while len(self._admitted) > MAX_REMEMBERED or self._weight > MAX_REMEMBERED_BYTES:
             self._forget(next(iter(self._admitted)))
@@ -168,7 +170,9 @@ class Admission:
             raise InvalidRequestError(found)
         return offers
 
-    async def _bound(self, definition: Definition, offers: Mapping[str, Actions | None]) -> Definition:
+    async def _bound(
+        self, definition: Definition, offers: Mapping[str, Actions | None], begun: float
+    ) -> Definition:
         """Gives a definition its descriptors, and remembers it with them."""
         bound, until = definition, inf
         silent = {name for name, actions in offers.items() if actions is None}
@@ -188,7 +192,8 @@ class Admission:
             bound = replace(definition, descriptors=b"")
         if silent:
             until = min(until, self._timers.now() + PATIENCE)
-        self._remember(definition, bound, until)
+        doubtful = any(self._changed_at.get(name, -inf) >= begun for name in bound.participants)
+        self._remember(definition, bound, until, doubtful=doubtful)
         return bound
 
     def _check_participants(self, definition: Definition) -> Iterator[Violation]:

@@ -35,6 +35,7 @@ class Descriptions:
         self._timers = timers
         self._actions: dict[str, Actions] = {}
         self._asked_at: dict[str, float] = {}
+        self._forgotten_at: dict[str, float] = {}
         self._silent_until: dict[str, float] = {}
         self._asking: Together[str, Actions | None] = Together()
 
@@ -53,6 +54,7 @@ class Descriptions:
 
     def forget(self, name: str) -> None:
         """Forgets a participant: it may have been replaced by another version."""
+        self._forgotten_at[name] = self._timers.now()
         self._actions.pop(name, None)
         self._silent_until.pop(name, None)
         self._asking.forget(name)
@@ -74,18 +76,23 @@ class Descriptions:
         return await self._asking.do(name, lambda: self._ask(name))
 
     async def _ask(self, name: str) -> Actions | None:
-        self._asked_at[name] = self._timers.now()
+        asked_at = self._asked_at[name] = self._timers.now()
+        actions = await self._describe(name)
+        if self._forgotten_at.get(name, -inf) < asked_at:  # else it may be another's answer
+            if actions is not None:
+                self._actions[name] = actions
+            if actions is None or actions is UNDESCRIBED:
+                self._silent_until[name] = self._timers.now() + PATIENCE
+        return actions
+
+    async def _describe(self, name: str) -> Actions | None:
         try:
             description: pb.DescribeResponse | None = await self._participants[name].describe()
         except grpc.RpcError as error:
-            self._silent_until[name] = self._timers.now() + PATIENCE
             if isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                self._actions[name] = UNDESCRIBED
                 return UNDESCRIBED
             log.debug("participant %s gives no description: %s", name, error, extra={"action": "describe"})
             return None
         if description is None:  # what gRPC's client makes of bytes that are no message
-            self._silent_until[name] = self._timers.now() + PATIENCE
             return None
-        actions = self._actions[name] = {action.name: action for action in description.actions}
-        return actions
+        return {action.name: action for action in description.actions}
