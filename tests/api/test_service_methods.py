@@ -15,7 +15,7 @@ from amends_coordinator.core.outcomes import Succeeded
 from amends_coordinator.core.values import Payload
 from amends_coordinator.runtime import admission, binder
 from tests.api.service_world import Service, failure, offers, service, until
-from tests.bindings import acme
+from tests.descriptors import acme
 
 BOOK = saga_pb2.MethodCall(method=acme.BOOK.method, request=acme.BOOK.request)
 CANCEL = saga_pb2.MethodCall(method=acme.CANCEL.method, request=acme.CANCEL.request)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.api.service_world import service
 from tests.api.test_service_methods import order, shipping
-from tests.bindings import acme
+from tests.descriptors import acme
 from tests.runtime.runtime_world import HOLD
 
 

@@ -17,8 +17,8 @@ from amends_coordinator.bindings.expressions import (
     NoCelError,
     WrongExpressionError,
 )
-from amends_coordinator.bindings.types import message_of
-from tests.bindings import acme
+from amends_coordinator.descriptors.types import message_of
+from tests.descriptors import acme
 
 VARIABLES = {"input": "acme.v1.Order", "any": DYNAMIC, "saga.id": STRING, "responded": BOOL}
 

@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 
-from amends_coordinator.bindings import plan
 from amends_coordinator.bindings.checking import Checker
 from amends_coordinator.bindings.plan import BindingFailedError, plan_of
-from amends_coordinator.bindings.types import types_of
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import Definition, MethodCall, OutcomeKind, OutcomeRule, Step
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction, Payload
-from tests.bindings import acme
-from tests.bindings.acme import BOOK, CANCEL, begun, definition, ship
+from amends_coordinator.descriptors.types import types_of
+from tests.descriptors import acme
+from tests.descriptors.acme import BOOK, CANCEL, begun, definition, ship
 
 FORWARD, BACKWARD = Direction.FORWARD, Direction.BACKWARD
 
@@ -406,20 +405,3 @@ def test_a_field_that_is_required_and_missing_is_found_before_the_call() -> None
         plan_of(made).request(begun(made), 0, FORWARD)
     whole = definition(calling("Keep", "acme.money.Old{id: 'a'}"), **kept)
     assert said(whole, begun(whole)) == 'id: "a" '
-
-
-def test_plans_take_so_much_memory_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = [definition(ship(f"s{number}")) for number in range(3)]
-    one = 2 * plan._METHOD_BYTES + plan._TYPES_FACTOR * len(made[0].descriptors)
-    monkeypatch.setattr(plan, "MAX_PLANNED", 2 * one)
-    plans = plan._Plans()
-    first = plans.of(made[0])
-    assert plans.of(made[0]) is first
-    plans.of(made[1])
-    assert plans.of(made[0]) is first
-    plans.of(made[2])
-    assert plans.of(made[0]) is first
-    assert len(plans._plans) == 2
-    monkeypatch.setattr(plan, "MAX_PLANNED", 1)
-    plans.of(made[1])
-    assert len(plans._plans) == 1

@@ -22,8 +22,8 @@ from amends_coordinator.core.outcomes import (
     Unknown,
 )
 from amends_coordinator.core.values import Cause, Direction, Payload, Refusal, Rejection, TurnBack
-from tests.bindings import acme
 from tests.calls.fake_participant import Rig
+from tests.descriptors import acme
 
 FORWARD, BACKWARD = Direction.FORWARD, Direction.BACKWARD
 

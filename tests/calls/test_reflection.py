@@ -10,10 +10,10 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
-from amends_coordinator.bindings.types import Types
 from amends_coordinator.calls import reflection
 from amends_coordinator.calls.reflection import NoReflectionError, reflect
-from tests.bindings import acme
+from amends_coordinator.descriptors.types import Types
+from tests.descriptors import acme
 
 V1, V1ALPHA = "grpc.reflection.v1", "grpc.reflection.v1alpha"
 

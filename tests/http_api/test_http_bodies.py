@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from amends.v1 import coordinator_pb2, saga_pb2
 from amends_coordinator.http_api import bodies
 from amends_coordinator.runtime.errors import InvalidRequestError
-from tests.bindings import acme
+from tests.descriptors import acme
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

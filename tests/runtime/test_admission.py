@@ -22,7 +22,7 @@ from amends_coordinator.runtime import admission, binder
 from amends_coordinator.runtime.admission import Admission
 from amends_coordinator.timers import Timers
 from tests.api.service_world import until
-from tests.bindings import acme
+from tests.descriptors import acme
 from tests.runtime.runtime_world import FakeParticipant, FaultyStore
 
 

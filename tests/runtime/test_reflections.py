@@ -10,7 +10,7 @@ from amends.v1 import participant_pb2 as pb
 from amends_coordinator.runtime.descriptions import PATIENCE, UNDESCRIBED, Descriptions
 from amends_coordinator.runtime.reflections import Reflections, UnansweredError
 from amends_coordinator.timers import Timers
-from tests.bindings import acme
+from tests.descriptors import acme
 from tests.runtime.runtime_world import FakeParticipant, FaultyStore
 from tests.runtime.virtual_time import in_virtual_time
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from amends_coordinator.bindings.expressions import BOOL, Environment, WrongExpressionError
-from amends_coordinator.bindings.methods import WrongStepError, find_method
-from amends_coordinator.bindings.types import Types
 from amends_coordinator.bindings.variables import Variables
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import Definition, MethodCall, Step
 from amends_coordinator.core.values import Direction
+from amends_coordinator.descriptors.methods import WrongStepError, find_method
+from amends_coordinator.descriptors.types import Types
 
 
 class Checker:

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from amends_coordinator.bindings.types import Types, message_of
+from amends_coordinator.descriptors.types import Types, message_of
 
 if TYPE_CHECKING:
     from cel_expr_python import cel

@@ -1,7 +1,6 @@
 """How the steps of a definition call methods: with which requests, and what their responses are."""
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,25 +15,23 @@ from amends_coordinator.bindings.expressions import (
     FailedExpressionError,
     WrongExpressionError,
 )
-from amends_coordinator.bindings.methods import WrongStepError, find_method
-from amends_coordinator.bindings.settling import reaches_any, settle
 from amends_coordinator.bindings.text import mentions, results_in
-from amends_coordinator.bindings.types import Types, WrongPayloadError, message_of, types_of
 from amends_coordinator.bindings.variables import UNTYPED, Variables, read
 from amends_coordinator.bindings.wanted import texts_of
+from amends_coordinator.contract.recent import Recent
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import Definition, OutcomeRule
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Direction, Payload
+from amends_coordinator.descriptors.methods import WrongStepError, find_method
+from amends_coordinator.descriptors.settling import reaches_any, settle
+from amends_coordinator.descriptors.types import LINKED, Types, WrongPayloadError, message_of, types_of
 
 MAX_PLANNED = 128 << 20
 """Bytes, about, that plans in memory may take; others are made anew when they are needed."""
 
 _METHOD_BYTES = 8 << 10
-"""Bytes of a method with its expressions."""
-
-_TYPES_FACTOR = 16
-"""How much larger descriptors are once they are linked."""
+"""Bytes of a method with its expressions, about."""
 
 _NO_KEY = re.compile(r'Key not found in map : "(.*)"')
 
@@ -225,29 +222,7 @@ def _environment(types: Types, package: str) -> Environment:
     return Environment(types, UNTYPED, package=package)
 
 
-class _Plans:
-    """The plans of the definitions that are in use, within a bound of memory."""
-
-    def __init__(self) -> None:
-        self._plans: OrderedDict[Definition, tuple[Plan, int]] = OrderedDict()
-        self._bytes = 0
-
-    def of(self, definition: Definition) -> Plan:
-        found = self._plans.get(definition)
-        if found is not None:
-            self._plans.move_to_end(definition)
-            return found[0]
-        plan = Plan(definition, types_of(definition.descriptors))
-        size = _METHOD_BYTES * 2 * len(definition.steps) + _TYPES_FACTOR * len(definition.descriptors)
-        self._plans[definition] = (plan, size)
-        self._bytes += size
-        while self._bytes > MAX_PLANNED and len(self._plans) > 1:
-            _, (_, size) = self._plans.popitem(last=False)
-            self._bytes -= size
-        return plan
-
-
-_plans = _Plans()
+_plans: Recent[Definition, Plan] = Recent(MAX_PLANNED)
 
 
 def plan_of(definition: Definition) -> Plan:
@@ -256,4 +231,8 @@ def plan_of(definition: Definition) -> Plan:
     Raises:
         UnusableDescriptorsError: those are damaged.
     """
-    return _plans.of(definition)
+    return _plans.get(
+        definition,
+        lambda: Plan(definition, types_of(definition.descriptors)),
+        lambda _: 2 * _METHOD_BYTES * len(definition.steps) + LINKED * len(definition.descriptors),
+    )

@@ -13,10 +13,10 @@ from google.protobuf.message import Message
 
 from amends_coordinator.bindings.expressions import BOOL, DYNAMIC, STRING
 from amends_coordinator.bindings.text import mentions, place_in, results_in, spelled
-from amends_coordinator.bindings.types import Types, WrongPayloadError
 from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Payload
+from amends_coordinator.descriptors.types import Types, WrongPayloadError
 
 UNTYPED: Final = {
     **dict.fromkeys(("input", "results", "saga", "step", "request", "response"), DYNAMIC),

@@ -6,12 +6,12 @@ from typing import Final
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from amends_coordinator.bindings.keeping import kept
-from amends_coordinator.bindings.methods import WrongStepError, find_method
 from amends_coordinator.bindings.text import names_in, results_in, spelled
-from amends_coordinator.bindings.types import Types
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import Definition, MethodCall, Step
+from amends_coordinator.descriptors.keeping import kept
+from amends_coordinator.descriptors.methods import WrongStepError, find_method
+from amends_coordinator.descriptors.types import Types
 
 _STANDARD: Final = Types(FileDescriptorSet())
 

@@ -9,11 +9,11 @@ from google.rpc.code_pb2 import Code
 from amends._linking import UnusableDescriptorsError
 from amends_coordinator.bindings.expressions import NoCelError
 from amends_coordinator.bindings.plan import BindingFailedError, Plan, plan_of
-from amends_coordinator.bindings.types import WrongPayloadError
 from amends_coordinator.calls.attempt import MAX_REQUEST, Attempt
 from amends_coordinator.calls.reading import broken, not_done, read_response, too_large
 from amends_coordinator.core.outcomes import Outcome, Unknown
 from amends_coordinator.core.values import Direction, Payload
+from amends_coordinator.descriptors.types import WrongPayloadError
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError, Message
 
 from amends._linking import UnusableDescriptorsError
 from amends.v1 import event_pb2, saga_pb2
-from amends_coordinator.bindings.types import Types, WrongPayloadError
 from amends_coordinator.contract.values import payload_from_proto
+from amends_coordinator.descriptors.types import Types, WrongPayloadError
 
 _JSON_TYPES: Final[dict[str, type[Message]]] = {
     kind.DESCRIPTOR.full_name: kind for kind in (struct_pb2.Struct, struct_pb2.Value, struct_pb2.ListValue)

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError, Message
 
 from amends._linking import UnusableDescriptorsError
 from amends.v1 import saga_pb2
-from amends_coordinator.bindings.types import types_of
 from amends_coordinator.core.checks import Violation
+from amends_coordinator.descriptors.types import types_of
 from amends_coordinator.runtime.errors import InvalidRequestError
 
 MAX_BODY: Final = 2 << 20

@@ -10,9 +10,6 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from amends._linking import UnusableDescriptorsError
 from amends_coordinator.bindings.checking import Checker
 from amends_coordinator.bindings.expressions import NoCelError
-from amends_coordinator.bindings.merging import merged
-from amends_coordinator.bindings.methods import WrongStepError
-from amends_coordinator.bindings.types import Types
 from amends_coordinator.bindings.wanted import Wanted
 from amends_coordinator.calls.caller import Caller
 from amends_coordinator.calls.reading import DEFINITE
@@ -21,6 +18,9 @@ from amends_coordinator.contract.definitions import shared_descriptors
 from amends_coordinator.core.checks import Violation, first_faults
 from amends_coordinator.core.definition import Definition
 from amends_coordinator.core.limits import MAX_DESCRIPTORS, MAX_FAULTS
+from amends_coordinator.descriptors.merging import merged
+from amends_coordinator.descriptors.methods import WrongStepError
+from amends_coordinator.descriptors.types import Types
 from amends_coordinator.runtime.errors import InvalidRequestError, UnavailableError
 from amends_coordinator.runtime.reflections import Reflections, UnansweredError
 from amends_coordinator.runtime.together import Together

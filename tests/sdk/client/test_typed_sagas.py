@@ -10,7 +10,7 @@ from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from amends import Client, DeclaredAction, Definition, PayloadError, Saga, Step
 from amends._payload import pack, unpack
 from amends.v1 import saga_pb2
-from tests.bindings import acme
+from tests.descriptors import acme
 from tests.sdk.client.fake_coordinator import FakeCoordinator
 
 CHARGE = DeclaredAction(participant="payments", name="charge", input_type=Int64Value, result_type=StringValue)

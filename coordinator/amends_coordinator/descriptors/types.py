@@ -1,6 +1,5 @@
 """The messages and methods that a definition can speak of."""
 
-from functools import lru_cache
 from typing import Any
 
 from google.protobuf import (
@@ -18,8 +17,9 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescrip
 from google.protobuf.message import DecodeError, Message
 
 from amends._linking import UnusableDescriptorsError, linked
-from amends_coordinator.bindings.lacking import without_missing
+from amends_coordinator.contract.recent import Recent
 from amends_coordinator.core.values import Payload
+from amends_coordinator.descriptors.lacking import without_missing
 
 JSON_TYPE = struct_pb2.Struct.DESCRIPTOR.full_name
 
@@ -169,7 +169,19 @@ def message_of(descriptor: Descriptor) -> Message:
     return message_factory.GetMessageClass(descriptor)()
 
 
-@lru_cache(maxsize=64)
+LINKED = 16
+"""How much larger descriptors are once they are linked, about."""
+
+MAX_LINKED = 64 << 20
+"""Bytes, about, that types in memory may take which nobody uses at the moment."""
+
+_recent: Recent[bytes, Types] = Recent(MAX_LINKED)
+
+
 def types_of(descriptors: bytes) -> Types:
     """The types that are kept with a definition. Raises UnusableDescriptorsError."""
-    return Types(descriptor_pb2.FileDescriptorSet.FromString(descriptors))
+    return _recent.get(
+        descriptors,
+        lambda: Types(descriptor_pb2.FileDescriptorSet.FromString(descriptors)),
+        lambda _: LINKED * len(descriptors),
+    )

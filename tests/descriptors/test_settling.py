@@ -5,11 +5,11 @@ from typing import Any
 from google.protobuf import any_pb2, descriptor_pb2
 
 from amends_coordinator.bindings.plan import plan_of
-from amends_coordinator.bindings.settling import reaches_any, settle
-from amends_coordinator.bindings.types import Types, message_of
 from amends_coordinator.core.definition import MethodCall
 from amends_coordinator.core.values import Direction
-from tests.bindings import acme
+from amends_coordinator.descriptors.settling import reaches_any, settle
+from amends_coordinator.descriptors.types import Types, message_of
+from tests.descriptors import acme
 
 
 def files() -> descriptor_pb2.FileDescriptorSet:

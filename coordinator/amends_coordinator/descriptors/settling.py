@@ -10,7 +10,7 @@ from google.protobuf import any_pb2
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import EncodeError, Message
 
-from amends_coordinator.bindings.types import Types, WrongPayloadError
+from amends_coordinator.descriptors.types import Types, WrongPayloadError
 
 _ANY = any_pb2.Any.DESCRIPTOR.full_name
 

@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from amends._linking import UnusableDescriptorsError
-from amends_coordinator.bindings.names import full_name
+from amends_coordinator.descriptors.names import full_name
 
 
 def check_compilable(file: FileDescriptorProto) -> None:

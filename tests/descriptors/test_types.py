@@ -10,10 +10,10 @@ from google.protobuf.descriptor import Descriptor
 
 from amends._linking import MAX_FILES, STANDARD_FILES, UnusableDescriptorsError
 from amends._linking import linked as link
-from amends_coordinator.bindings.keeping import kept
-from amends_coordinator.bindings.types import Types, WrongPayloadError, types_of
 from amends_coordinator.core.values import Payload
-from tests.bindings import acme
+from amends_coordinator.descriptors.keeping import kept
+from amends_coordinator.descriptors.types import Types, WrongPayloadError, types_of
+from tests.descriptors import acme
 
 PROTOBUF = Path(google.protobuf.__file__).parent
 

@@ -9,12 +9,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from amends._linking import UnusableDescriptorsError
-from amends_coordinator.bindings.compilable import check_compilable
 from amends_coordinator.bindings.expressions import Environment, WrongExpressionError
-from amends_coordinator.bindings.keeping import kept
-from amends_coordinator.bindings.paring import pare
-from amends_coordinator.bindings.types import Types
-from tests.bindings import acme
+from amends_coordinator.descriptors.compilable import check_compilable
+from amends_coordinator.descriptors.keeping import kept
+from amends_coordinator.descriptors.paring import pare
+from amends_coordinator.descriptors.types import Types
+from tests.descriptors import acme
 from tests.fuzz.effort import effort
 
 

@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from amends._linking import STANDARD_FILES, UnusableDescriptorsError, linked
-from amends_coordinator.bindings.names import full_name, names_used
+from amends_coordinator.descriptors.names import full_name, names_used
 
 
 def merged(said: Mapping[str, FileDescriptorSet]) -> FileDescriptorSet:

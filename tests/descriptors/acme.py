@@ -5,12 +5,12 @@ from typing import Any
 from google.protobuf import descriptor_pb2 as d
 from google.protobuf import struct_pb2
 
-from amends_coordinator.bindings.types import Types
 from amends_coordinator.core import machine
 from amends_coordinator.core.definition import Definition, MethodCall, Step
 from amends_coordinator.core.facts import SagaStarted
 from amends_coordinator.core.saga import Saga
 from amends_coordinator.core.values import Payload
+from amends_coordinator.descriptors.types import Types
 
 _TYPES = {
     "string": d.FieldDescriptorProto.TYPE_STRING,

@@ -10,8 +10,8 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescripto
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from amends._linking import STANDARD_FILES
-from amends_coordinator.bindings.compilable import check_compilable
-from amends_coordinator.bindings.paring import pare
+from amends_coordinator.descriptors.compilable import check_compilable
+from amends_coordinator.descriptors.paring import pare
 
 
 def kept(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
 from amends._linking import STANDARD_FILES, by_name, missing
-from amends_coordinator.bindings.names import full_name, names_used, names_within
+from amends_coordinator.descriptors.names import full_name, names_used, names_within
 
 _STANDARD = ".google.protobuf."
 

@@ -2,9 +2,9 @@
 
 from google.protobuf.descriptor import MethodDescriptor
 
-from amends_coordinator.bindings.types import Types
 from amends_coordinator.core.checks import Violation
 from amends_coordinator.core.definition import MethodCall
+from amends_coordinator.descriptors.types import Types
 
 
 class WrongStepError(Exception):

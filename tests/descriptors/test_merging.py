@@ -5,10 +5,10 @@ from google.protobuf import descriptor_pb2 as d
 
 from amends._linking import UnusableDescriptorsError
 from amends_coordinator.bindings.expressions import Environment
-from amends_coordinator.bindings.keeping import kept
-from amends_coordinator.bindings.merging import merged
-from amends_coordinator.bindings.types import Types
-from tests.bindings import acme
+from amends_coordinator.descriptors.keeping import kept
+from amends_coordinator.descriptors.merging import merged
+from amends_coordinator.descriptors.types import Types
+from tests.descriptors import acme
 
 
 def cut(*methods: str, messages: tuple[str, ...] = (), of: Types | None = None) -> d.FileDescriptorSet:

@@ -1,0 +1,1 @@
+"""The messages and methods that descriptors tell of."""
