@@ -89,7 +89,8 @@ class Process:
         )
         self._output = asyncio.create_task(self._copy_output(self._process, ready))
         try:
-            await asyncio.wait_for(ready, READY_TIMEOUT_S)
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await ready
         except TimeoutError:
             message = f"{self.name} does not listen after {READY_TIMEOUT_S:g} s"
             raise ProcessError(message) from None

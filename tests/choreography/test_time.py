@@ -114,6 +114,26 @@ async def test_an_event_is_tried_again_by_itself_when_its_time_has_come(tmp_path
             await done.wait()
 
 
+@pytest.mark.parametrize("part", ["_relay", "_retrier"])
+async def test_what_is_woken_at_the_moment_it_is_ended_ends(tmp_path: Path, part: str) -> None:
+    """A service would wait for it for ever."""
+    service = EventService(
+        "stock", bus=f"sqlite:///{tmp_path}/bus.db", store=f"sqlite:///{tmp_path}/stock.db"
+    )
+    async with service:
+        one = getattr(service._engine, part)
+        for _ in range(20):
+            task = asyncio.ensure_future(one.run())
+            async with asyncio.timeout(20):
+                while len(one._woken._waiters) < 2:  # noqa: ASYNC110 - nobody says that both wait
+                    await asyncio.sleep(0)
+            one.wake()
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=5)
+            assert done
+            assert task.cancelled()
+
+
 async def test_a_retention_shorter_than_what_a_bus_may_deliver_again_is_refused_at_start(
     tmp_path: Path,
 ) -> None:

@@ -85,8 +85,10 @@ class Relay:
             if self._away:
                 await asyncio.sleep(AWAY_S)  # whatever is committed meanwhile
                 continue
+            # Not by wait_for, which in Python 3.11 loses a cancellation that comes together with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
 
     async def publish_some(self) -> bool:
         """Publishes what is there, up to a bound; tells whether there may be more."""

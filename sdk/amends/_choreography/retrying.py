@@ -78,8 +78,10 @@ class Retrier:
                         await asyncio.sleep(BLOCKED_S)
                     continue
                 wait = POLL_S if next_at is None else min(POLL_S, max(0.0, next_at - time.time()))
+            # Not by wait_for, which in Python 3.11 loses a cancellation that comes together with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
 
     async def retry_all(self) -> list[Disposition]:
         """Tries everything again that waits, whenever it would be due; returns what became of each."""
