@@ -137,7 +137,7 @@ async def test_two_relays_of_which_one_is_stopped_past_its_lease(stage: Stage) -
     first = await stage.child("inventory", point="publish")
     await stage.place_both()
     await first.says("at publish")
-    first.freeze()
+    await stage.freeze(first, "inventory")
     await stage.child("inventory")
     await stage.both_end()
     owners = "SELECT DISTINCT owner FROM amends_relay"

@@ -22,8 +22,9 @@ from tests.fuzz.effort import effort
 from tests.sdk.definition.test_yaml import ORDER
 from tests.sdk.definition.test_yaml_methods import ORDER as ORDER_BY_METHODS
 
-PATIENCE_S = 5.0
-"""For a file that is made to take long: far more than any file takes, far less than it was made to take."""
+PATIENCE_S = 15.0
+"""For a file that is made to take long: far more than any file takes, also while its lines are
+counted, and far less than it was made to take."""
 
 SETTINGS_FILE = """\
 listen = "127.0.0.1:0"
