@@ -133,7 +133,7 @@ class Admission:
     async def _renewed(self, definition: Definition) -> None:
         try:
             await self.admit(definition)
-        except Exception as error:
+        except Exception as error:  # nobody waits for a renewal, so nobody would be told
             # The next start waits for its definition again, and is told what is wrong.
             self._forget(definition.digest)
             log.debug(

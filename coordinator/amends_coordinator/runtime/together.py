@@ -34,7 +34,7 @@ class Together(Generic[K, V]):
             value = await work()
             told.set_result(value)
             return value
-        except Exception as error:
+        except Exception as error:  # whatever it is, all who wait are to be told
             told.set_exception(error)
             told.exception()  # it is raised here, whether or not anybody else waits for it
             raise

@@ -145,7 +145,7 @@ async def _perform(
         )
         if context.ending.code is grpc.StatusCode.OK:
             response = handler.response_serializer(returned)
-    except Exception as error:
+    except Exception as error:  # of a handler of the test, which a server would survive
         if not context.ending.aborted:
             log.exception("%s failed", name, extra={"action": "method_failed"})
             context.ending.fail(f"{name} raised {error!r}")
